@@ -1,0 +1,240 @@
+"""Every exception of oauthkit.
+
+OAuthKitError                  recovery, retry_after
+├── ConfigurationError         (also a ValueError) found before any I/O
+├── TransportError             no usable HTTP answer
+├── ResponseError              an answer that no document describes
+│   └── CallbackError          state or issuer of a callback does not match
+├── ErrorResponse              the server said no, in the words of RFC 6749 §5.2
+│   ├── InvalidClient          wake the operator
+│   ├── InvalidGrant           this right is spent
+│   └── AccessDenied           the resource owner refused
+├── ReauthorizationRequired    nothing left to renew with
+├── EndpointError              a service function got an answer it cannot use
+└── StoreError                 the token store failed
+    └── LeaseLost              a fenced save came too late
+"""
+
+import enum
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+_TEXT_LIMIT: Final = 300
+
+
+class Recovery(enum.StrEnum):
+    """Say what a caller can do about an error."""
+
+    RETRY_LATER = "retry_later"
+    """The same call may succeed later; `OAuthKitError.retry_after` may say when."""
+    CHANGE_REQUEST = "change_request"
+    """The same call will fail again: a setting, a right or the request must change."""
+    REAUTHORIZE = "reauthorize"
+    """The resource owner must log in again."""
+
+
+class OAuthKitError(Exception):
+    """Be the base of all errors raised by oauthkit.
+
+    Attributes:
+        recovery: What the caller can do about it.
+        retry_after: Seconds to wait before the next try, where that is known.
+    """
+
+    recovery: Recovery = Recovery.CHANGE_REQUEST
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        recovery: Recovery | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Take a message without secrets in it."""
+        super().__init__(message)
+        if recovery is not None:
+            self.recovery = recovery
+        self.retry_after = retry_after
+
+
+class ConfigurationError(OAuthKitError, ValueError):
+    """A setting that cannot work, found before anything was sent."""
+
+
+class TransportError(OAuthKitError):
+    """No usable HTTP answer; the HTTP library's own error is the cause.
+
+    Attributes:
+        sent: Whether the server may have seen the request.
+    """
+
+    recovery = Recovery.RETRY_LATER
+
+    def __init__(
+        self, message: str = "", *, sent: bool = True, retry_after: float | None = None
+    ) -> None:
+        """Take a message, and whether the server may have seen the request."""
+        super().__init__(message, retry_after=retry_after)
+        self.sent = sent
+
+
+class ResponseError(OAuthKitError):
+    """An answer that no document describes.
+
+    Attributes:
+        status_code: The HTTP status, or None where there was none (a callback).
+        excerpt: The beginning of the answer, bounded, escaped, its secrets masked.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int | None = None,
+        excerpt: str = "",
+        recovery: Recovery | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Take what was expected and what came."""
+        super().__init__(message, recovery=recovery, retry_after=retry_after)
+        self.status_code = status_code
+        self.excerpt = excerpt
+
+    def __str__(self) -> str:
+        """Name the status and show the excerpt, where there are any."""
+        status = "" if self.status_code is None else f" (HTTP {self.status_code})"
+        excerpt = f": {self.excerpt}" if self.excerpt else ""
+        return f"{self.args[0]}{status}{excerpt}"
+
+
+class CallbackError(ResponseError):
+    """A callback that does not belong to the login that was started (RFC 6749 §10.12, RFC 9207)."""
+
+    recovery = Recovery.REAUTHORIZE
+
+
+class ErrorResponse(OAuthKitError):  # noqa: N818 - the RFC's own word
+    """The authorization server said no (RFC 6749 §4.1.2.1 and §5.2).
+
+    The texts come from the server: escape them before they meet a page. `str()` of the error is
+    escaped for logs and terminals.
+
+    Attributes:
+        error: The error code, as it came.
+        error_description: What the server says about it.
+        error_uri: A page about it.
+        status_code: The HTTP status; None where the error came by callback.
+        www_authenticate: The answer's `WWW-Authenticate` header values.
+    """
+
+    def __init__(
+        self,
+        error: str = "",
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        *,
+        status_code: int | None = None,
+        www_authenticate: Iterable[str] = (),
+        recovery: Recovery | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Take the members of the answer."""
+        super().__init__(error, recovery=recovery, retry_after=retry_after)
+        self.error = error
+        self.error_description = error_description
+        self.error_uri = error_uri
+        self.status_code = status_code
+        self.www_authenticate = tuple(www_authenticate)
+
+    def __str__(self) -> str:
+        """Give code, description, page and status, escaped and bounded."""
+        parts = [printable(self.error)]
+        if self.error_description:
+            parts.append(f": {printable(self.error_description)}")
+        if self.error_uri:
+            parts.append(f" <{printable(self.error_uri)}>")
+        if self.status_code is not None:
+            parts.append(f" (HTTP {self.status_code})")
+        return "".join(parts)
+
+
+class InvalidClient(ErrorResponse):
+    """Client authentication failed: wrong id, secret or method."""
+
+
+class InvalidGrant(ErrorResponse):
+    """The code, refresh token or password is invalid, expired, revoked or already used."""
+
+    recovery = Recovery.REAUTHORIZE
+
+
+class AccessDenied(ErrorResponse):
+    """The resource owner or the authorization server refused."""
+
+    recovery = Recovery.REAUTHORIZE
+
+
+class ReauthorizationRequired(OAuthKitError):  # noqa: N818 - says what to do, not what failed
+    """Nothing is left to renew the token with: send the resource owner to log in."""
+
+    recovery = Recovery.REAUTHORIZE
+
+
+class EndpointError(OAuthKitError):
+    """A service function got a status or a body it cannot use.
+
+    Attributes:
+        status_code: The HTTP status.
+        excerpt: The beginning of the body, bounded, escaped, its secrets masked.
+        required_scope: The scope a 403 `insufficient_scope` asks for (RFC 6750 §3.1).
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status_code: int | None = None,
+        excerpt: str = "",
+        required_scope: str | None = None,
+        recovery: Recovery | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Take what was expected and what came."""
+        super().__init__(message, recovery=recovery, retry_after=retry_after)
+        self.status_code = status_code
+        self.excerpt = excerpt
+        self.required_scope = required_scope
+
+    def __str__(self) -> str:
+        """Name the status and show the excerpt."""
+        excerpt = f": {self.excerpt}" if self.excerpt else ""
+        return f"{self.args[0]} (HTTP {self.status_code}){excerpt}"
+
+
+class StoreError(OAuthKitError):
+    """The token store failed, or its lease could not be had in time."""
+
+    recovery = Recovery.RETRY_LATER
+
+
+class LeaseLost(StoreError):  # noqa: N818 - an expected turn of events, named as what happened
+    """A save was refused: the lease had run out, or the token was deleted meanwhile."""
+
+
+def printable(text: str, limit: int = _TEXT_LIMIT) -> str:
+    """Return untrusted text on one line, bounded, without control or direction characters.
+
+    Args:
+        text: What came from outside.
+        limit: The longest result, in characters, before the mark that something was cut.
+    """
+    shown = "".join(
+        character
+        if unicodedata.category(character)[0] != "C" and character not in "\u2028\u2029"
+        else character.encode("ascii", "backslashreplace").decode()
+        if not character.isascii()
+        else f"\\x{ord(character):02x}"
+        for character in text[:limit]
+    )
+    return shown if len(text) <= limit else f"{shown}…"

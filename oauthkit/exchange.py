@@ -1,0 +1,121 @@
+"""One token request to its end, with the retries its grant allows."""
+
+import random
+import time
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+import anyio
+import attrs
+
+from oauthkit.errors import ResponseError, TransportError
+from oauthkit.protocol.client_auth import ClientAuth
+from oauthkit.protocol.grants import GrantStrategy, RefreshToken, Repeat
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.token import Token
+from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+
+_FIRST_PAUSE: Final = 0.1
+_MOST_TRIES: Final = 3
+_MOST_SENT: Final = {Repeat.NEVER: 1, Repeat.ONCE: 2, Repeat.ALWAYS: _MOST_TRIES}
+_BUSY: Final = frozenset({429, 503})
+
+
+class Clock(Protocol):
+    """Tell the time; the standard library's module `time` does."""
+
+    def time(self) -> float:
+        """Return seconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that is never set."""
+        ...
+
+
+class Send(Protocol):
+    """Send one request to an authorization server, as `oauthkit.transport.send` does."""
+
+    def __call__(self, request: HTTPRequest, /, *, timeout: float) -> Awaitable[HTTPResponse]:
+        """Return the answer, within `timeout` seconds.
+
+        Raises:
+            TransportError: There was none.
+        """
+        ...
+
+
+@attrs.define
+class Exchange:
+    """Ask for one token.
+
+    A request that was never sent is tried again, by any right. One that was sent and not answered
+    is tried again as the grant allows (`Repeat`). `Retry-After` of a 429 or 503 is honoured as long
+    as it ends in time. Each try is built anew.
+
+    Attributes:
+        timeout: Seconds for all tries and the pauses between them.
+    """
+
+    send: Send
+    server: AuthorizationServer
+    client_auth: ClientAuth
+    clock: Clock = time
+    timeout: float = 30.0
+
+    async def token(self, grant: GrantStrategy, *, previous: Token | None = None) -> Token:
+        """Return the token.
+
+        Args:
+            grant: By what right.
+            previous: The token that is refreshed.
+
+        Raises:
+            TransportError: No answer came.
+            ResponseError: An answer came that no document describes.
+            ErrorResponse: The server said no.
+        """
+        deadline = time.monotonic() + self.timeout
+        tries = _Tries(grant.repeat)
+        while True:
+            request = build_token_request(self.server, self.client_auth, grant)
+            requested_at = self.clock.time()
+            left = deadline - time.monotonic()
+            try:
+                response = await self.send(request, timeout=max(left, 0.001))
+                return parse_token_response(
+                    self.server,
+                    response,
+                    requested_at=requested_at,
+                    previous=previous if isinstance(grant, RefreshToken) else None,
+                    requested_scope=getattr(grant, "scope", None),
+                    secrets=request.secrets,
+                )
+            except (TransportError, ResponseError) as error:
+                pause = tries.pause_after(error)
+                if pause is None or pause > deadline - time.monotonic():
+                    raise
+            await anyio.sleep(pause)
+
+
+@attrs.define
+class _Tries:
+    repeat: Repeat
+    unsent: int = 0
+    unanswered: int = 0
+
+    def pause_after(self, error: TransportError | ResponseError) -> float | None:
+        """Return the seconds to wait before the next try; None where there is none."""
+        if isinstance(error, ResponseError):
+            return error.retry_after if error.status_code in _BUSY else None
+        if error.sent:
+            self.unanswered += 1
+            over = self.unanswered >= _MOST_SENT[self.repeat]
+        else:
+            self.unsent += 1
+            over = self.unsent >= _MOST_TRIES
+        if over or self.unsent + self.unanswered >= _MOST_TRIES:
+            return None
+        backoff = _FIRST_PAUSE * 2 ** (self.unsent + self.unanswered - 1)
+        return float(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret

@@ -1,0 +1,48 @@
+"""What is asked of an authorization server outside a session."""
+
+import time
+from functools import partial
+from typing import Any
+
+from oauthkit.exchange import Clock, Exchange
+from oauthkit.protocol.client_auth import ClientAuth
+from oauthkit.protocol.grants import GrantStrategy
+from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.token import Token
+from oauthkit.transport import AsyncHTTPClient, check_async_client, send
+
+
+async def fetch_token(
+    http: AsyncHTTPClient[Any],
+    server: AuthorizationServer,
+    client_auth: ClientAuth,
+    grant: GrantStrategy,
+    *,
+    timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own, retries included
+    clock: Clock = time,
+) -> Token:
+    """Ask for one token (RFC 6749 §4), for who keeps it elsewhere.
+
+    Example:
+        A login's callback saves the token where the sessions of all processes find it::
+
+            token = await fetch_token(http, server, client_auth, login.accept(callback))
+            await store.save(user_id, token)
+
+    Args:
+        http: Whose connections are used.
+        server: Who is asked.
+        client_auth: Who asks.
+        grant: By what right.
+        timeout: Seconds for all of it, the retries that the grant allows included.
+        clock: Tells the time.
+
+    Raises:
+        ErrorResponse: The server said no.
+        ResponseError: It answered what no document describes.
+        TransportError: It did not answer.
+        ConfigurationError: Something does not fit; nothing was sent.
+    """
+    check_async_client(http)
+    exchange = Exchange(partial(send, http), server, client_auth, clock=clock, timeout=timeout)
+    return await exchange.token(grant)

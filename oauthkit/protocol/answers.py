@@ -1,0 +1,175 @@
+"""From the bytes of an answer to its fields: JSON, form-urlencoded or XML, by content type.
+
+What comes from a server is not trusted: size, depth, duplicates, encodings and entities are
+bounded or refused, and every refusal is a `ResponseError` with an excerpt that shows no secret.
+"""
+
+import json
+import math
+import re
+from collections.abc import Collection
+from typing import Any, Final, NoReturn
+from urllib.parse import parse_qsl
+
+from oauthkit.errors import ResponseError, printable
+from oauthkit.protocol.messages import HTTPResponse
+from oauthkit.protocol.secret import Unprintable
+
+_DEEPEST: Final = 64
+_MOST_CONTAINERS: Final = 10_000
+_MOST_FIELDS: Final = 1_000
+_EXCERPT_BYTES: Final = 4_096
+_SHORTEST_SECRET: Final = 4
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_FORM: Final = re.compile(r"[\w.~%+-]+=[^\s<>\"{}]*(?:&[\w.~%+-]+=[^\s<>\"{}]*)*", re.ASCII)
+_NAMED_SECRET: Final = re.compile(
+    r"((?:token|secret|password|code|verifier|assertion|authorization)\w*\"?\s*[=:>]\s*\"?)"
+    r"[^\"&<\s,}]+",
+    re.IGNORECASE,
+)
+_OPAQUE: Final = re.compile(r"(?=[^\s]*\d)[\w.~+/=%-]{24,}", re.ASCII)
+
+
+def decode_fields(response: HTTPResponse, *, secrets: Collection[str] = ()) -> Unprintable:
+    """Return the fields of an answer.
+
+    JSON and form-urlencoded text are also understood where they are labelled as text, as some
+    servers do; HTML never is.
+
+    Args:
+        response: The answer.
+        secrets: What must not be shown, should the answer echo it.
+
+    Raises:
+        ResponseError: It is not an object of named fields in a format that is understood.
+    """
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        text = response.content.decode("utf-8-sig")
+        if kind.endswith(("/json", "+json")):
+            return _json_fields(text)
+        if kind == "application/x-www-form-urlencoded":
+            return _form_fields(text)
+        if kind.endswith(("/xml", "+xml")) and "html" not in kind:
+            # XML is rare: its reader is loaded by who meets it.
+            from oauthkit.protocol.xml_fields import xml_fields  # noqa: PLC0415
+
+            return xml_fields(response.content)
+        return _guessed_fields(text, kind)
+    except (ValueError, RecursionError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        message = f"the answer cannot be read as {printable(kind, 60) or 'anything'}: {reason}"
+        raise unusable(response, message, secrets=secrets) from None
+
+
+def unusable(
+    response: HTTPResponse, message: str, *, secrets: Collection[str] = (), **details: Any
+) -> ResponseError:
+    """Return the error for an answer that cannot be used, with its status and an excerpt.
+
+    Args:
+        response: The answer.
+        message: What was expected and what came.
+        secrets: What must not be shown, should the answer echo it.
+        details: Further arguments of `ResponseError`.
+    """
+    shown = excerpt(response.content, secrets=secrets)
+    return ResponseError(message, status_code=response.status_code, excerpt=shown, **details)
+
+
+def excerpt(content: bytes, *, secrets: Collection[str] = ()) -> str:
+    """Return the beginning of an answer, escaped, with whatever may be a secret masked.
+
+    Args:
+        content: The answer's body.
+        secrets: What must not be shown.
+    """
+    return printable(masked(content[:_EXCERPT_BYTES].decode(errors="replace"), secrets=secrets))
+
+
+def masked(text: str, *, secrets: Collection[str] = ()) -> str:
+    """Return text from a server with whatever may be a secret masked.
+
+    Args:
+        text: What came.
+        secrets: Values that are known to be secret.
+    """
+    for value in sorted(secrets, key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
+            text = text.replace(value, "***")
+    return _OPAQUE.sub("***", _NAMED_SECRET.sub(r"\1***", text))
+
+
+def _guessed_fields(text: str, kind: str) -> Unprintable:
+    stripped = text.strip()
+    if stripped.startswith("{"):
+        return _json_fields(text)
+    if not kind.endswith("html") and _FORM.fullmatch(stripped):
+        return _form_fields(stripped)
+    message = "it is neither JSON nor form-urlencoded" if stripped else "it is empty"
+    raise ValueError(message)
+
+
+def _json_fields(text: str) -> Unprintable:
+    _check_depth(text)
+    value = json.loads(
+        text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
+    )
+    if not isinstance(value, dict):
+        message = f"a JSON object was expected, not {type(value).__name__}"
+        raise ValueError(message)  # noqa: TRY004 - all refusals are one kind
+    if "\\ud" in text.lower():
+        _check_surrogates(value)
+    return Unprintable(value)
+
+
+def _check_depth(text: str) -> None:
+    if text.count("{") + text.count("[") <= _DEEPEST:
+        return
+    depth = containers = 0
+    for match in _BRACKETS.finditer(text):
+        if match[0] in "{[":
+            depth, containers = depth + 1, containers + 1
+        elif match[0] in "]}":
+            depth -= 1
+        if depth > _DEEPEST or containers > _MOST_CONTAINERS:
+            message = "it is nested too deeply, or has too many parts"
+            raise ValueError(message)
+
+
+def _check_surrogates(value: dict[str, Any]) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        message = "it has a lone surrogate, which is not text"
+        raise ValueError(message) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = Unprintable(pairs)
+    if len(found) != len(pairs):
+        message = "a member stands there twice"
+        raise ValueError(message)
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        return math.copysign(1e308, number)
+    return number
+
+
+def _form_fields(text: str) -> Unprintable:
+    if not _FORM.fullmatch(text.strip()):
+        message = "it is not form-urlencoded"
+        raise ValueError(message)
+    pairs = parse_qsl(
+        text.strip(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+    )
+    return Unprintable(_object(list(pairs)))

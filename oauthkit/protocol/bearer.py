@@ -1,0 +1,31 @@
+"""How a token is shown to an API (RFC 6750 §2.1)."""
+
+import re
+from typing import Final
+
+from oauthkit.errors import ResponseError, printable
+from oauthkit.protocol.token import Token
+
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+def authorization_header(token: Token) -> str:
+    """Return the `Authorization` header value for a token.
+
+    Raises:
+        ResponseError: The token is not of type Bearer (RFC 6749 §7.1), or has a character that
+            would break out of the header.
+    """
+    if token.token_type.lower() != "bearer":
+        message = (
+            f"the token is of type {printable(token.token_type, 40)!r}, and only Bearer tokens are "
+            "sent to APIs; where the server means Bearer, say so with adapt="
+        )
+        raise ResponseError(message)
+    if not _VISIBLE.fullmatch(token.access_token):
+        message = (
+            "the access token has white space, control or non-ASCII characters, which no header "
+            "may carry (RFC 6750 §2.1)"
+        )
+        raise ResponseError(message)
+    return f"Bearer {token.access_token}"

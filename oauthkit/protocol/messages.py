@@ -1,0 +1,173 @@
+"""HTTP as plain values, and which URLs may be endpoints."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import attrs
+
+from oauthkit.errors import ConfigurationError, printable
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Headers(Mapping[str, str]):
+    """Hold header fields, found by name in any case; a repeated one is joined with a comma."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        """Take names and values, in order."""
+        items = pairs.items() if isinstance(pairs, Mapping) else pairs
+        self._pairs = tuple((name.lower(), value) for name, value in items)
+
+    def get_all(self, name: str) -> tuple[str, ...]:
+        """Return every value of a field, in order."""
+        return tuple(value for key, value in self._pairs if key == name.lower())
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self._pairs))
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._pairs})
+
+    def __repr__(self) -> str:
+        """Show the names; values may be credentials."""
+        return f"Headers({', '.join(self)})"
+
+
+@attrs.frozen
+class HTTPRequest:
+    """A request to an authorization server, ready to be sent.
+
+    Attributes:
+        secrets: Values that must not be shown when the answer echoes them.
+    """
+
+    method: str
+    url: str
+    headers: Headers = attrs.field(factory=Headers, converter=Headers)
+    content: bytes = attrs.field(default=b"", repr=lambda content: f"<{len(content)} bytes>")
+    secrets: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+
+
+@attrs.frozen
+class HTTPResponse:
+    """An answer, read whole."""
+
+    status_code: int
+    headers: Headers = attrs.field(factory=Headers, converter=Headers)
+    content: bytes = attrs.field(default=b"", repr=lambda content: f"<{len(content)} bytes>")
+
+
+@attrs.frozen
+class Origin:
+    """Scheme, host and port of a URL (RFC 6454)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> "Origin":
+        """Return the origin of an absolute http or https URL.
+
+        Raises:
+            ConfigurationError: It is not one.
+        """
+        parts = _split(url)
+        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        host = (parts.hostname or "").rstrip(".")
+        return cls(parts.scheme, host if host.isascii() else _ascii_host(host), port)
+
+    @property
+    def default_port(self) -> bool:
+        """Whether the port is the one of the scheme, which URLs leave out."""
+        return _DEFAULT_PORTS.get(self.scheme) == self.port
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the host is this machine, by name or by literal address (RFC 8252 §8.3)."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def confidential(self) -> bool:
+        """Whether what is sent there cannot be read on the way."""
+        return self.scheme == "https" or self.loopback
+
+    def __str__(self) -> str:
+        """Return it as it stands in a URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (
+            f"{self.scheme}://{host}"
+            if self.default_port
+            else f"{self.scheme}://{host}:{self.port}"
+        )
+
+
+def check_endpoint(url: str, *, name: str, allow_plain_http: bool = False) -> str:
+    """Return the URL of an endpoint of an authorization server, if it may be one.
+
+    Args:
+        url: Absolute, https or loopback http, without fragment (RFC 6749 §3.1, §3.2) and without
+            credentials in it.
+        name: What the error message calls it.
+        allow_plain_http: Let plain http to other hosts pass.
+
+    Raises:
+        ConfigurationError: It may not.
+    """
+    parts = _split(url, name=name)
+    if "#" in url:
+        message = f"{name} has a fragment (#…), which RFC 6749 §3.1 forbids; leave it out"
+        raise ConfigurationError(message)
+    if parts.username is not None or parts.password is not None:
+        message = f"{name} holds credentials; give them to a ClientAuth instead"
+        raise ConfigurationError(message)
+    origin = Origin.of(url)
+    if not allow_plain_http and not origin.confidential:
+        message = (
+            f"{name} {origin} is plain http, where credentials and tokens can be read on the way; "
+            "use https, or say AuthorizationServer(…, allow_plain_http=True)"
+        )
+        raise ConfigurationError(message)
+    return url
+
+
+def _split(url: str, *, name: str = "the URL") -> SplitResult:
+    if any(character <= " " or character == "\x7f" for character in url):
+        message = f"{name} {printable(url, 80)!r} has white space or control characters in it"
+        raise ConfigurationError(message)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        message = f"{name} is not a URL: {printable(url, 80)!r}"
+        raise ConfigurationError(message) from error
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
+        message = (
+            f"{name} must be an absolute https:// URL (http:// for this machine), "
+            f"not {printable(url, 80)!r}"
+        )
+        raise ConfigurationError(message)
+    return parts
+
+
+def _ascii_host(host: str) -> str:
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        message = f"the host {printable(host, 80)!r} is not a domain name"
+        raise ConfigurationError(message) from error

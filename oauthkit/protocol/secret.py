@@ -1,0 +1,87 @@
+"""Secrets that have no printable form."""
+
+from typing import Any, Final, NoReturn
+
+import attrs
+
+_MASK: Final = "'***'"
+_SECRET: Final = "oauthkit.secret"
+
+
+class SecretStr(str):
+    """Be a string whose `repr` is masked, so that no dump or traceback shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Hide the value."""
+        return _MASK
+
+
+class Unprintable(dict[str, Any]):
+    """Be a mapping that may hold secrets: its `repr` tells the names only."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show the names."""
+        return f"<{', '.join(map(repr, self))}>"
+
+
+class NoPickle:
+    """Refuse to be pickled, so that no secret leaves by accident."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse."""
+        message = (
+            f"{type(self).__name__} holds secrets and is not pickled; a Token or an "
+            "AuthorizationRequest travels as .to_dict()"
+        )
+        raise TypeError(message)
+
+    def __copy__(self) -> "NoPickle":
+        """Return the same immutable value."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> "NoPickle":
+        """Return the same immutable value."""
+        return self
+
+
+def secret(*, default: Any = attrs.NOTHING, kw_only: bool | None = None) -> Any:
+    """Declare an attrs field that holds a secret.
+
+    Example:
+        >>> import attrs
+        >>> @attrs.frozen
+        ... class Login:
+        ...     password: str = secret()
+        >>> Login("s3cret")
+        Login(password='***')
+
+    Args:
+        default: The value where none is given; without it the field is required.
+        kw_only: As in `attrs.field`.
+    """
+    return attrs.field(
+        default=default, kw_only=kw_only, converter=_hidden, repr=_masked, metadata={_SECRET: True}
+    )
+
+
+def secrets_of(value: object) -> frozenset[str]:
+    """Return the secrets in the fields of an attrs value, so that echoes of them can be masked."""
+    kind = type(value)
+    if not attrs.has(kind):
+        return frozenset()
+    found = (getattr(value, f.name) for f in attrs.fields(kind) if f.metadata.get(_SECRET))
+    return frozenset(text for text in found if text)
+
+
+def _hidden(value: str | None) -> SecretStr | None:
+    return None if value is None else SecretStr(value)
+
+
+def _masked(value: str | None) -> str:
+    return "None" if value is None else _MASK

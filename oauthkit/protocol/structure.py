@@ -1,0 +1,76 @@
+"""Typed values from decoded answers, strictly: nothing is made a text or a number by force."""
+
+import re
+from typing import Any, Final, NoReturn
+
+import cattrs
+
+_INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?\d{1,19}(\.\d{1,19})?", re.ASCII)
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+def structured(value: object, kind: Any, *, name: str) -> Any:
+    """Return a decoded value as the wanted type.
+
+    Numbers and booleans may come as text, as they do in XML and in the answers of some servers.
+
+    Args:
+        value: What was decoded.
+        kind: The type, an attrs class or one that cattrs knows.
+        name: What the error message calls it.
+
+    Raises:
+        ValueError: It is not one; the message shows nothing of the value.
+    """
+    try:
+        return _CONVERTER.structure(value, kind)
+    except cattrs.BaseValidationError as error:
+        reasons = "; ".join(cattrs.transform_error(error, path=name))
+        raise ValueError(reasons) from None
+    except (ValueError, TypeError) as error:
+        message = f"{name}: {error}"
+        raise ValueError(message) from None
+
+
+def _refuse(value: object, expected: str) -> NoReturn:
+    message = f"expected {expected}, got {type(value).__name__}"
+    raise ValueError(message)
+
+
+def _text(value: object, _: object) -> str:
+    return value if isinstance(value, str) else _refuse(value, "a text")
+
+
+def _integer(value: object, _: object) -> int:
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        _refuse(value, "a whole number")
+    return int(value)
+
+
+def _number(value: object, _: object) -> float:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse(value, "a number")
+    return float(value)
+
+
+def _boolean(value: object, _: object) -> bool:
+    if isinstance(value, str) and value.strip().lower() in _BOOLEANS:
+        return _BOOLEANS[value.strip().lower()]
+    return value if isinstance(value, bool) else _refuse(value, "true or false")
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    converter.register_structure_hook(str, _text)
+    converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(bool, _boolean)
+    return converter
+
+
+_CONVERTER: Final = _converter()

@@ -1,0 +1,159 @@
+"""A token, as a value."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+import attrs
+
+from oauthkit.errors import ConfigurationError
+from oauthkit.protocol.secret import NoPickle, Unprintable, secret
+
+_TEXT: Final = (str, type(None))
+_MOMENT: Final = (int, float, type(None))
+
+
+def _extra(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(Unprintable(members))
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+@attrs.frozen(repr=True)
+class Token(NoPickle):
+    """An access token and what came with it (RFC 6749 §5.1).
+
+    A subclass may declare further fields, each with a default, for members that a server documents
+    beyond the RFC; name it as `AuthorizationServer(token_class=…)`.
+
+    Example:
+        >>> token = Token("2YotnFZFEjr1zCsicMWpAA", expires_at=1_700_003_600.0)
+        >>> token.fresh(now=1_700_000_000.0, leeway=30)
+        True
+
+    Attributes:
+        access_token: What is sent to the API.
+        token_type: How it is sent; only Bearer is, in any case of letters.
+        issued_at: When it was asked for, in seconds since the epoch.
+        expires_at: When it expires, in seconds since the epoch; None is unknown.
+        refresh_token: The right to a next one.
+        refresh_expires_at: When that right ends, in seconds since the epoch; None is unknown.
+        scope: What was granted, space-separated; None is unknown.
+        id_token: The ID Token (OpenID Connect Core §3.1.3.3), not verified.
+        extra: Every further member of the answer, as it came.
+    """
+
+    access_token: str = secret()
+    token_type: str = "Bearer"
+    issued_at: float | None = attrs.field(default=None, converter=_seconds)
+    expires_at: float | None = attrs.field(default=None, converter=_seconds)
+    refresh_token: str | None = secret(default=None)
+    refresh_expires_at: float | None = attrs.field(default=None, converter=_seconds)
+    scope: str | None = None
+    id_token: str | None = secret(default=None)
+    extra: Mapping[str, Any] = attrs.field(
+        factory=dict, converter=_extra, hash=False, repr=lambda extra: f"<{', '.join(extra)}>"
+    )
+
+    def fresh(self, *, now: float, leeway: float) -> bool:
+        """Tell whether the token is good for a while yet; one of unknown expiry is.
+
+        Args:
+            now: Seconds since the epoch.
+            leeway: Seconds before the expiry at which it stops being fresh. They are capped at
+                half of the token's life, or a short-lived token would never be fresh.
+        """
+        if self.expires_at is None:
+            return True
+        return now < self.expires_at - self.leeway(leeway)
+
+    def leeway(self, wanted: float) -> float:
+        """Return the wanted leeway, capped at half of the token's life.
+
+        Args:
+            wanted: Seconds.
+        """
+        if self.expires_at is None or self.issued_at is None:
+            return wanted
+        return min(wanted, max(self.expires_at - self.issued_at, 0.0) / 2)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the token as a plain dict of JSON values, **secrets included**, for keeping."""
+        fields = attrs.asdict(self, recurse=False)
+        further = {name: fields.pop(name) for name in self._further_fields()}
+        extra = {**self.extra, **{name: v for name, v in further.items() if v is not None}}
+        plain = {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
+        return plain | {"extra": extra}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the token that `to_dict` gave.
+
+        A token kept by another token class comes back with its further members in `extra`, and
+        the other way round.
+
+        Raises:
+            ConfigurationError: This is not such a dict.
+        """
+        known: dict[str, Any] = {n: data[n] for n in _SHAPE if data.get(n) is not None}
+        kept = data.get("extra")
+        extra: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
+        further = {name: extra.pop(name) for name in cls._further_fields() if name in extra}
+        for name, kinds in _SHAPE.items():
+            if not isinstance(known.get(name), kinds) or isinstance(known.get(name), bool):
+                message = f"a kept token must be what Token.to_dict() gives; its {name!r} is not"
+                raise ConfigurationError(message)
+        return cls(**known, **further, extra=extra)
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        """Check a subclass, and load what reads its fields before an event loop waits for it."""
+        from oauthkit.protocol import structure  # noqa: F401, PLC0415 - an import for later
+
+        for name in cls._further_fields():
+            if getattr(attrs.fields(cls), name).default is attrs.NOTHING:
+                message = f"{cls.__name__}.{name} needs a default: a server may leave it out"
+                raise ConfigurationError(message)
+
+    @classmethod
+    def _further_fields(cls) -> tuple[str, ...]:
+        base = {field.name for field in attrs.fields(Token)}
+        return tuple(field.name for field in attrs.fields(cls) if field.name not in base)
+
+
+def further_fields(
+    token_class: type[Token], fields: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields that a token class declares beyond `Token`, typed, and all unknown ones.
+
+    Raises:
+        ValueError: A field is not of the declared type.
+    """
+    extra = Unprintable((name, value) for name, value in fields.items() if name not in _KNOWN)
+    names = token_class._further_fields()  # noqa: SLF001 - the same module
+    present = {name: extra.pop(name) for name in names if name in extra}
+    if not present:
+        return {}, extra
+    from oauthkit.protocol.structure import structured  # noqa: PLC0415 - loaded by the subclass
+
+    types = attrs.fields_dict(attrs.resolve_types(token_class))
+    return {name: structured(v, types[name].type, name=name) for name, v in present.items()}, extra
+
+
+_KNOWN: Final = frozenset(
+    {"access_token", "token_type", "refresh_token", "scope", "id_token", "expires_in"}
+)
+
+
+_SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
+    "access_token": (str,),
+    "token_type": _TEXT,
+    "issued_at": _MOMENT,
+    "expires_at": _MOMENT,
+    "refresh_token": _TEXT,
+    "refresh_expires_at": _MOMENT,
+    "scope": _TEXT,
+    "id_token": _TEXT,
+}

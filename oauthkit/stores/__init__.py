@@ -1,0 +1,1 @@
+"""Where tokens live between uses, and how far their renewal is exclusive."""

@@ -1,0 +1,98 @@
+"""The contract of a token store.
+
+A store keeps one token per key and lends out **leases**: the right to renew the token of a key,
+which one holder at a time has, as far as the store reaches (a process, a machine, a fleet). A lease
+runs out by itself, so a holder that dies blocks nobody for long, and it is *fenced*: a holder that
+was stopped, woke up after its lease had run out, and still saves, is refused.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+from weakref import WeakSet
+
+from oauthkit.protocol.token import Token
+
+
+class Lease(Protocol):
+    """The right to renew the token of one key, while the lease is open."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this is the right to renew.
+
+        A store may answer a waiting `TokenStore.lease` early, without the right, once the stored
+        token has changed while it waited: then `load` gives that token, and `save` is refused.
+        """
+        ...
+
+    async def load(self) -> Token | None:
+        """Return the token as it is stored now."""
+        ...
+
+    async def save(self, token: Token) -> None:
+        """Store the token; when this returns, it is stored for good.
+
+        Raises:
+            LeaseLost: The lease is no longer held, or the key was deleted since it was opened.
+            StoreError: The store failed.
+        """
+        ...
+
+
+class TokenStore(Protocol):
+    """Where tokens live between uses.
+
+    Every method may raise `StoreError`. A store must be hashable and weakly referable, as objects
+    of plain classes are.
+    """
+
+    async def load(self, key: str, /) -> Token | None:
+        """Return the token of a key; None where there is none."""
+        ...
+
+    async def save(self, key: str, token: Token, /) -> None:
+        """Store the token of a key, as after a login; a lease open on the key is lost by it."""
+        ...
+
+    async def delete(self, key: str, /) -> None:
+        """Forget the token of a key, as at logout; a lease open on the key is lost by it."""
+        ...
+
+    def lease(self, key: str, /) -> AbstractAsyncContextManager[Lease]:
+        """Wait for the right to renew the token of a key; leaving the block gives it back.
+
+        Waiting may be cancelled. The lease must live longer than one renewal may take
+        (`RenewalPolicy.timeout`).
+
+        Raises:
+            StoreError: The store failed.
+        """
+        ...
+
+
+class Watcher(Protocol):
+    """Somebody in this process who keeps copies of tokens."""
+
+    def forget(self, key: str, /) -> None:
+        """Look again before the copy of this key's token is used."""
+        ...
+
+
+class WatchedStore:
+    """Tell keepers of copies in this process of logins and logouts at once.
+
+    The base of oauthkit's own stores; a store without it is simply looked at again after
+    `RenewalPolicy.recheck` seconds, as is any store for what other processes do.
+    """
+
+    def __init__(self) -> None:
+        """Start with nobody watching."""
+        self._watchers: WeakSet[Watcher] = WeakSet()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell the watcher of every later change, as long as it lives."""
+        self._watchers.add(watcher)
+
+    def _changed(self, key: str) -> None:
+        for watcher in list(self._watchers):
+            watcher.forget(key)

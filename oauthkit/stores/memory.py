@@ -1,0 +1,143 @@
+"""Tokens in the memory of one process."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+import attrs
+
+from oauthkit.errors import ConfigurationError, LeaseLost
+from oauthkit.protocol.token import Token
+from oauthkit.stores.base import Lease, WatchedStore
+
+_FIRST_WAIT: Final = 0.001
+_LONGEST_WAIT: Final = 0.02
+
+
+@attrs.define
+class _Row:
+    token: Token | None = None
+    fence: int = 0
+    leased_until: float = 0.0
+
+
+class MemoryStore(WatchedStore):
+    """Keep tokens as long as the process lives; renewal is exclusive within the process.
+
+    Sessions in several threads or event loops may share one.
+
+    Example:
+        >>> store = MemoryStore()
+
+    Args:
+        capacity: The most keys that are kept; the one unused for longest is forgotten first.
+        lease_seconds: How long a lease lives; longer than `RenewalPolicy.timeout`.
+        clock: Seconds on a clock that is never set, for the leases.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int = 100_000,
+        lease_seconds: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start empty."""
+        if capacity < 1 or lease_seconds <= 0:
+            message = "MemoryStore needs a capacity of at least 1 and lease_seconds above 0"
+            raise ConfigurationError(message)
+        super().__init__()
+        self.lease_seconds = lease_seconds
+        self._capacity = capacity
+        self._clock = clock
+        self._rows: OrderedDict[str, _Row] = OrderedDict()
+        self._fence = 0  # one for all keys, so that it grows beyond rows that were forgotten
+        self._mutex = threading.Lock()
+
+    async def load(self, key: str, /) -> Token | None:
+        """Return the token of a key; None where there is none."""
+        with self._mutex:
+            row = self._rows.get(key)
+            if row is None:
+                return None
+            self._rows.move_to_end(key)
+            return row.token
+
+    async def save(self, key: str, token: Token, /) -> None:
+        """Store the token of a key; a lease open on it is lost."""
+        with self._mutex:
+            self._put(key, token)
+        self._changed(key)
+
+    async def delete(self, key: str, /) -> None:
+        """Forget the token of a key; a lease open on it is lost."""
+        with self._mutex:
+            self._rows.pop(key, None)
+        self._changed(key)
+
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncIterator[Lease]:
+        """Wait for the right to renew the token of a key."""
+        wait = _FIRST_WAIT
+        while (fence := self._acquired(key)) is None:
+            await anyio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+        try:
+            yield _MemoryLease(self, key, fence)
+        finally:
+            self._release(key, fence)
+
+    def _acquired(self, key: str) -> int | None:
+        with self._mutex:
+            row = self._rows.get(key)
+            now = self._clock()
+            if row is not None and row.fence and now < row.leased_until:
+                return None
+            if row is None:
+                row = self._put(key, None)
+            self._fence += 1
+            row.fence, row.leased_until = self._fence, now + self.lease_seconds
+            return self._fence
+
+    def _release(self, key: str, fence: int) -> None:
+        with self._mutex:
+            row = self._rows.get(key)
+            if row is not None and row.fence == fence:
+                row.fence = 0
+                if row.token is None:
+                    del self._rows[key]
+
+    def _put(self, key: str, token: Token | None) -> _Row:
+        row = self._rows[key] = _Row(token)
+        self._rows.move_to_end(key)
+        if len(self._rows) > self._capacity:
+            idle = (old for old, found in self._rows.items() if not found.fence and old != key)
+            self._rows.pop(next(idle, key))
+        return row
+
+    def save_leased(self, key: str, fence: int, token: Token) -> None:
+        """Store a token under a lease."""
+        with self._mutex:
+            row = self._rows.get(key)
+            if row is None or row.fence != fence or self._clock() >= row.leased_until:
+                message = "the lease ran out, or the token was deleted or replaced meanwhile"
+                raise LeaseLost(message)
+            row.token = token
+
+
+@attrs.frozen
+class _MemoryLease:
+    _store: MemoryStore
+    _key: str
+    _fence: int
+    held: bool = True
+
+    async def load(self) -> Token | None:
+        return await self._store.load(self._key)
+
+    async def save(self, token: Token) -> None:
+        self._store.save_leased(self._key, self._fence, token)

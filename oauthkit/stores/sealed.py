@@ -1,0 +1,207 @@
+"""Tokens encrypted at rest, in any store."""
+
+import base64
+import json
+import math
+import re
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from oauthkit.errors import ConfigurationError, Recovery, StoreError
+from oauthkit.protocol.token import Token
+from oauthkit.stores.base import Lease, TokenStore, WatchedStore
+from oauthkit.stores.records import decode_token, encode_token
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_VERSION: Final = "v1"
+_TYPE: Final = "sealed"
+_NONCE_BYTES: Final = 12
+_KEY_BYTES: Final = (16, 24, 32)
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class SealedStore(WatchedStore):
+    """Encrypt the tokens of another store with AES-GCM.
+
+    The first key writes and all keys read: to change keys put the new one first, and drop the old
+    one once every token has been renewed since. A key is good for 2^32 writes.
+
+    The other store keeps a `Token` of type "sealed", whose `access_token` is the encrypted token.
+    In the clear stay the two moments of expiry and whether there is a refresh token, so that a
+    store which forgets what has ended still can. Each text is bound to its store key: moved under
+    another one, it cannot be read. Whoever can write to the store can still put back what was
+    stored under the same key before, or delete it.
+
+    A token that cannot be read is kept: `load` and `lease` raise, so that nothing is renewed over
+    it; a login (`save`) replaces it, and a logout (`delete`) forgets it.
+
+    Example:
+        >>> import secrets
+        >>> from oauthkit.stores.memory import MemoryStore
+        >>> store = SealedStore(MemoryStore(), {"2026-11": secrets.token_bytes(32)})
+
+    Args:
+        store: Where the encrypted tokens are kept; the caller closes it.
+        keys: AES keys of 16, 24 or 32 bytes, by key id: 1 to 64 letters, digits, "-" and "_".
+    """
+
+    def __init__(self, store: TokenStore, keys: Mapping[str, bytes]) -> None:
+        """Take the keys; they are not kept in a form that can be printed.
+
+        Raises:
+            ConfigurationError: There is no key, or one that AES cannot use, or `cryptography` is
+                not installed.
+        """
+        super().__init__()
+        self.lease_seconds: Final = float(getattr(store, "lease_seconds", math.inf))
+        self._store = store
+        self._keyring = _Keyring(keys)
+
+    async def load(self, key: str, /) -> Token | None:
+        """Return the token of a key; None where there is none.
+
+        Raises:
+            StoreError: The store failed, or the token cannot be read with these keys.
+        """
+        return self._keyring.open(key, await self._store.load(key))
+
+    async def save(self, key: str, token: Token, /) -> None:
+        """Store the token of a key; a lease open on it is lost.
+
+        Raises:
+            StoreError: It could not be stored.
+        """
+        await self._store.save(key, self._keyring.seal(key, token))
+        self._changed(key)
+
+    async def delete(self, key: str, /) -> None:
+        """Forget the token of a key; a lease open on it is lost.
+
+        Raises:
+            StoreError: It could not be forgotten.
+        """
+        await self._store.delete(key)
+        self._changed(key)
+
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
+        """Wait for the right to renew the token of a key.
+
+        Raises:
+            StoreError: The store failed, or the token cannot be read with these keys.
+        """
+        async with self._store.lease(key) as lease:
+            found = self._keyring.open(key, await lease.load())
+            yield _SealedLease(self._keyring, key, lease, (found,))
+
+
+class _Keyring:
+    """The keys, in a form that cannot be printed."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._ciphers = _ciphers(keys)
+        self._writes_with = next(iter(keys))
+
+    def seal(self, key: str, token: Token) -> Token:
+        """Return a token that keeps another one, encrypted, for a store key."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        encrypted = self._ciphers[self._writes_with].encrypt(
+            nonce, encode_token(token).encode(), _bound_to(self._writes_with, key)
+        )
+        content = base64.urlsafe_b64encode(nonce + encrypted).decode()
+        return Token(
+            f"{_VERSION}.{self._writes_with}.{content}",
+            token_type=_TYPE,
+            expires_at=token.expires_at,
+            refresh_token=None if token.refresh_token is None else _TYPE,
+            refresh_expires_at=token.refresh_expires_at,
+        )
+
+    def open(self, key: str, kept: Token | None) -> Token | None:
+        """Return the token that `seal` keeps for a store key.
+
+        Raises:
+            StoreError: It cannot be read with these keys.
+        """
+        if kept is None:
+            return None
+        version, _, rest = kept.access_token.partition(".")
+        key_id, _, content = rest.partition(".")
+        if kept.token_type != _TYPE or version != _VERSION:
+            reason = "it is not encrypted, or by a newer oauthkit"
+            raise _unreadable(reason)
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            reason = "the key it was encrypted with is not among the keys of this store"
+            raise _unreadable(reason)
+        return decode_token(_decrypted(cipher, content, _bound_to(key_id, key)))
+
+
+@attrs.define
+class _SealedLease:
+    """The first `load` gives what was there when the lease was had; later ones look again."""
+
+    _keyring: _Keyring
+    _key: str
+    _lease: Lease
+    _found: tuple[Token | None, ...]
+
+    @property
+    def held(self) -> bool:
+        return self._lease.held
+
+    async def load(self) -> Token | None:
+        found, self._found = self._found, ()
+        return found[0] if found else self._keyring.open(self._key, await self._lease.load())
+
+    async def save(self, token: Token) -> None:
+        await self._lease.save(self._keyring.seal(self._key, token))
+
+
+def _ciphers(keys: Mapping[str, bytes]) -> "dict[str, AESGCM]":
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 - an extra
+            AESGCM,
+        )
+    except ImportError as error:
+        message = "SealedStore needs cryptography, which the extra brings: oauthkit[jose]"
+        raise ConfigurationError(message) from error
+    if not keys:
+        message = "SealedStore needs at least one key"
+        raise ConfigurationError(message)
+    for key_id, key in keys.items():
+        if not _KEY_ID.fullmatch(key_id):
+            message = 'a key id is 1 to 64 letters, digits, "-" and "_"'
+            raise ConfigurationError(message)
+        if len(key) not in _KEY_BYTES:
+            message = f"the key {key_id} has {len(key)} bytes; AES takes 16, 24 or 32"
+            raise ConfigurationError(message)
+    return {key_id: AESGCM(key) for key_id, key in keys.items()}
+
+
+def _bound_to(key_id: str, key: str) -> bytes:
+    """Return what the encryption vouches for without hiding it; no two cases give the same."""
+    return json.dumps(["oauthkit", _VERSION, key_id, key]).encode()
+
+
+def _decrypted(cipher: "AESGCM", content: str, bound_to: bytes) -> str:
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
+
+    try:
+        sealed = base64.b64decode(content, altchars=b"-_", validate=True)
+        nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return cipher.decrypt(nonce, encrypted, bound_to).decode()
+    except (InvalidTag, ValueError) as error:
+        reason = "the key is another one, or the text was changed or moved here from another key"
+        raise _unreadable(reason) from error
+
+
+def _unreadable(reason: str) -> StoreError:
+    message = f"the stored token cannot be read: {reason}; it is kept as it is"
+    return StoreError(message, recovery=Recovery.CHANGE_REQUEST)

@@ -1,0 +1,179 @@
+"""The table of tokens and leases in an SQLite file. Everything here blocks: for worker threads."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final, Protocol
+
+import attrs
+
+from oauthkit.stores.leasing import lease_lost
+from oauthkit.stores.sqlite_file import SQLiteFile
+
+_COLUMNS: Final = "token, fence, leased_until, lease_seconds"
+
+
+class Clock(Protocol):
+    """A source of time, as the standard library's `time` module is."""
+
+    def time(self) -> float:
+        """Return seconds since the epoch, on a clock that may be set."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that is never set."""
+        ...
+
+
+@attrs.frozen
+class Row:
+    """What is stored under a key.
+
+    Attributes:
+        text: The token, where there is one.
+        fence: The number of the latest lease or login.
+        leased_until: When the lease ends, in seconds since the epoch; 0 where there is none.
+        lease_seconds: How long that lease was to live.
+    """
+
+    text: str | None = attrs.field(default=None, repr=False)  # secrets included
+    fence: int = 0
+    leased_until: float = 0.0
+    lease_seconds: float = 0.0
+
+
+@attrs.define(eq=False)
+class Claim:
+    """One attempt at a lease, shared between the task that wants it and the thread at work.
+
+    Attributes:
+        key: Of the token.
+        fence: The lease's number, once the lease is had.
+        good_until: When the lease ends for its holder, on the monotonic clock.
+        given_up: Whether the task has gone: the thread may come too late, and must leave no lease.
+    """
+
+    key: str
+    fence: int | None = None
+    good_until: float = 0.0
+    given_up: bool = False
+
+
+class TokenTable:
+    """One process's way to the table."""
+
+    def __init__(self, path: Path, *, lease_seconds: float, clock: Clock) -> None:
+        """Open nothing yet."""
+        self._file = SQLiteFile(path)
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+
+    def close(self) -> None:
+        """Close the file for good."""
+        self._file.close()
+
+    def read(self, key: str) -> Row:
+        """Return the row of a key, or an empty one."""
+        with self._file.reading() as connection:
+            return _row(connection, key)
+
+    def put(self, key: str, text: str) -> None:
+        """Store a token; a lease on it is lost."""
+        with self._file.writing() as connection:
+            _store(connection, key, Row(text, _next_fence(connection)))
+
+    def remove(self, key: str) -> None:
+        """Forget a token; a lease on it is lost, as no fence is given twice."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM token WHERE key = ?", (_name(key),))
+
+    def claim(self, claim: Claim, overdue: Row | None = None) -> Row:
+        """Take the lease where it is free, and return the row as it was found.
+
+        Args:
+            claim: Gets its fence, where the lease was free.
+            overdue: A row whose lease has been watched for its whole length: whatever the wall
+                clock says, it is over.
+        """
+        row = self.read(claim.key)  # without the file's one write lock: most looks are in vain
+        if self._leased(row, overdue):
+            return row
+        began = self._clock.monotonic()
+        with self._file.writing() as connection:
+            row = _row(connection, claim.key)
+            if claim.given_up or self._leased(row, overdue):
+                return row
+            fence = _next_fence(connection)
+            until = self._clock.time() + self._lease_seconds
+            _store(connection, claim.key, Row(row.text, fence, until, self._lease_seconds))
+            claim.fence, claim.good_until = fence, began + self._lease_seconds
+        return row
+
+    def extend(self, claim: Claim) -> bool:
+        """Let the lease live on from now, and say whether it was still held."""
+        with self._file.writing() as connection:
+            now = self._clock.monotonic()
+            if now >= claim.good_until:
+                return False
+            held = connection.execute(
+                "UPDATE token SET leased_until = ? WHERE key = ? AND fence = ?",
+                (self._clock.time() + self._lease_seconds, _name(claim.key), claim.fence),
+            ).rowcount
+            claim.good_until = now + self._lease_seconds
+        return held == 1
+
+    def put_leased(self, claim: Claim, text: str) -> None:
+        """Store a token under a lease.
+
+        Raises:
+            LeaseLost: The lease has run out, or another one, a login or a logout came after it.
+        """
+        with self._file.writing() as connection:
+            stored = connection.execute(
+                "UPDATE token SET token = ? WHERE key = ? AND fence = ?",
+                (text, _name(claim.key), claim.fence),
+            ).rowcount
+            if stored != 1 or self._clock.monotonic() >= claim.good_until:
+                raise lease_lost()
+
+    def release(self, claim: Claim) -> None:
+        """Give the lease back, where it was had and is still held.
+
+        The claim must have been given up before: then a thread that is still to claim it will not.
+        """
+        with self._file.alone():
+            fence = claim.fence
+        if fence is None:
+            return
+        with self._file.writing() as connection:
+            mine = (_name(claim.key), fence)
+            connection.execute(
+                "DELETE FROM token WHERE key = ? AND fence = ? AND token IS NULL", mine
+            )
+            connection.execute(
+                "UPDATE token SET leased_until = 0 WHERE key = ? AND fence = ?", mine
+            )
+
+    def _leased(self, row: Row, overdue: Row | None) -> bool:
+        return row.leased_until > self._clock.time() and row != overdue
+
+
+def _name(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
+
+
+def _row(connection: sqlite3.Connection, key: str) -> Row:
+    question = f"SELECT {_COLUMNS} FROM token WHERE key = ?"  # noqa: S608 - a constant
+    found = connection.execute(question, (_name(key),)).fetchone()
+    return Row() if found is None else Row(*found)
+
+
+def _store(connection: sqlite3.Connection, key: str, row: Row) -> None:
+    connection.execute(
+        f"INSERT OR REPLACE INTO token (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+        (_name(key), *attrs.astuple(row)),
+    )
+
+
+def _next_fence(connection: sqlite3.Connection) -> int:
+    connection.execute("UPDATE fence SET last = last + 1")
+    return int(connection.execute("SELECT last FROM fence").fetchone()[0])

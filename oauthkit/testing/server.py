@@ -1,0 +1,294 @@
+"""An authorization server, and an API behind it, that live in a test."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import anyio.lowlevel
+import attrs
+import httpx
+
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, Origin
+from oauthkit.session import AsyncTokenSession
+from oauthkit.testing.authorization_endpoint import AuthorizationEndpoint
+from oauthkit.testing.conversion import Api, App, call_api
+from oauthkit.testing.faults import Faults, Held
+from oauthkit.testing.mounts import AppTransport, ASGIApp, mount_on_respx
+from oauthkit.testing.reading import (
+    UnreadableError,
+    authorization,
+    media_type,
+    read_parameters,
+)
+from oauthkit.testing.records import APIRequest, TokenRequest
+from oauthkit.testing.sockets import LoopbackServer
+from oauthkit.testing.state import AuthorizationServerState, json_response
+from oauthkit.testing.token_endpoint import TokenEndpoint
+
+if TYPE_CHECKING:
+    import respx
+
+_OK: Final = 200
+_FOUND: Final = 302
+_BAD_REQUEST: Final = 400
+_UNAUTHORIZED: Final = 401
+
+
+@attrs.define(kw_only=True, eq=False)
+class FakeAuthorizationServer(AuthorizationServerState):
+    """Be an authorization server, and an API behind it, in a test.
+
+    Example:
+        >>> import anyio
+        >>> async def test_reports_survive_an_expired_token():
+        ...     fake = FakeAuthorizationServer(expires_in=60)
+        ...     async with fake.session() as session:
+        ...         await session.get("/report")
+        ...         fake.advance(61)
+        ...         await session.get("/report")
+        ...     assert len(fake.token_requests) == 2
+        >>> anyio.run(test_reports_survive_an_expired_token)
+
+    It grants client credentials, authorization codes (single use, PKCE S256), refresh tokens and
+    passwords, reads form, multipart, JSON and XML, and takes Basic, post and public clients.
+    Tokens are `access-token-1`, `refresh-token-2`, … in the order in which they are issued.
+
+    Wherever it is mounted, `/token` and `/authorize` below the issuer are the authorization
+    server. Anything else, on any host, is the API: it answers 401 without a live access token, and
+    lets the `api` function answer with one, or says which path was asked for.
+
+    Attributes:
+        expires_in: What answers carry as it is, a number, a text; None leaves it out. Access
+            tokens live that long; for ever, where it is no number.
+        rotate: Whether each refresh token is good once; if not, answers to a refresh have none.
+        detect_reuse: Whether a spent refresh token revokes all tokens of its login.
+        grace: Seconds in which a spent refresh token is answered with the same successor.
+        refresh_expires_in: Seconds that a refresh token lives; None for ever and not said.
+        client_id: The client that is registered.
+        client_secret: Its secret; None makes it a public client.
+        username: The resource owner.
+        password: The resource owner's password.
+        scope: What is granted where no scope is asked for.
+        issuer: The issuer identifier; the endpoints are below it.
+        clock: A `FakeClock` of its own unless given; the `time` module is the real one.
+        extra: Further members of every token answer; they replace others of the same name.
+        token_requests: Every token request so far.
+        api_requests: Every request to the API that was answered so far.
+    """
+
+    _faults: Faults = attrs.field(factory=Faults, init=False, repr=False)
+
+    def authorize(self, url: str, *, error: str | None = None) -> str:
+        """Return the callback URL that the browser is sent to once the resource owner agreed.
+
+        Args:
+            url: What `AuthorizationRequest` makes.
+            error: Send the browser back with this error instead, such as `access_denied`.
+
+        Raises:
+            ValueError: The URL names another endpoint or client, or no redirect_uri: a server
+                shows a page then, and sends nobody back (RFC 6749 §4.1.2.1).
+        """
+        return AuthorizationEndpoint(self).callback(url, error=error)
+
+    def fail_next(
+        self,
+        status: int = 503,
+        *,
+        headers: dict[str, str] | None = None,
+        content: bytes = b"",
+        times: int = 1,
+    ) -> None:
+        """Answer the next token requests with this, without working on them."""
+        self._faults.fail(HTTPResponse(status, headers or {}, content), times)
+
+    def lose_next_answer(self, times: int = 1) -> None:
+        """Work on the next token requests, then cut the connection instead of answering."""
+        self._faults.lose(times)
+
+    def slow_next(self, seconds: float, times: int = 1) -> None:
+        """Let the next token answers be on their way for a while, after they were decided.
+
+        On a `FakeClock` the clock moves and nothing waits; on another clock the time passes. To
+        outlast a real timeout in a test, use `hold`.
+
+        Args:
+            seconds: How long.
+            times: How many answers.
+        """
+        self._faults.slow(seconds, times)
+
+    def hold(self) -> AbstractContextManager[Held]:
+        """Hold back the answers to token requests while the block is open.
+
+        A request is worked on when it arrives: whoever stops waiting finds the server changed, as
+        behind a real network.
+
+        Example:
+            >>> async def crowd(fake, session, tasks):
+            ...     with fake.hold() as held:
+            ...         for _ in range(10):
+            ...             tasks.start_soon(session.get, "/report")
+            ...         await held.arrived()
+            ...         held.release()
+        """
+        return self._faults.hold()
+
+    def answer(self, request: HTTPRequest) -> HTTPResponse:
+        """Return the answer to a request, without faults and without an API function.
+
+        Args:
+            request: `/token` and `/authorize` below the issuer are endpoints of the authorization
+                server; anything else, on any host, is the API.
+        """
+        if self.at_endpoint(request, "token"):
+            return self.token_answer(request)
+        if self.at_endpoint(request, "authorize"):
+            return self.authorize_answer(request)
+        return self.record(request, self.api_answer(request), at=self.clock.time())
+
+    def at_endpoint(self, request: HTTPRequest, name: str) -> bool:
+        """Tell whether the request is for an endpoint of the authorization server."""
+        endpoint = f"{self.issuer}/{name}"
+        return (Origin.of(request.url), urlsplit(request.url).path) == (
+            Origin.of(endpoint),
+            urlsplit(endpoint).path,
+        )
+
+    def token_answer(
+        self, request: HTTPRequest, *, instead: HTTPResponse | None = None
+    ) -> HTTPResponse:
+        """Return the token endpoint's answer, and write the request down.
+
+        Args:
+            request: What came.
+            instead: What is answered, if the request is not to be worked on.
+        """
+        at = self.clock.time()
+        response = instead or TokenEndpoint(self).answer(request)
+        parameters: Mapping[str, object] = {}
+        with suppress(UnreadableError):
+            parameters = read_parameters(request)
+        self.token_requests.append(
+            TokenRequest(
+                parameters=parameters,
+                headers=request.headers,
+                content_type=media_type(request.headers),
+                status_code=response.status_code,
+                at=at,
+            )
+        )
+        return response
+
+    def authorize_answer(self, request: HTTPRequest) -> HTTPResponse:
+        """Return the authorization endpoint's answer: the resource owner always agrees."""
+        try:
+            return HTTPResponse(_FOUND, {"location": self.authorize(request.url)})
+        except ValueError as error:
+            return HTTPResponse(_BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode())
+
+    def api_answer(self, request: HTTPRequest) -> HTTPResponse:
+        """Return the path to who has a live access token, or a challenge (RFC 6750 §3)."""
+        try:
+            scheme, token = authorization(request.headers) or ("", "")
+        except UnreadableError:
+            scheme, token = "unreadable", ""
+        if scheme == "bearer" and self.ledger.live(token):
+            return json_response(_OK, {"path": urlsplit(request.url).path})
+        error = ', error="invalid_token"' if scheme else ""
+        return HTTPResponse(_UNAUTHORIZED, {"www-authenticate": f'Bearer realm="fake"{error}'})
+
+    def record(self, request: HTTPRequest, response: HTTPResponse, *, at: float) -> HTTPResponse:
+        """Write an API request down, and return its answer."""
+        self.api_requests.append(
+            APIRequest(
+                method=request.method,
+                url=request.url,
+                headers=request.headers,
+                content=request.content,
+                status_code=response.status_code,
+                at=at,
+            )
+        )
+        return response
+
+    async def respond(self, request: HTTPRequest, *, api: Api | None = None) -> HTTPResponse:
+        """Answer a request, with all faults that were ordered.
+
+        Args:
+            request: What came.
+            api: What answers requests with a live access token.
+
+        Raises:
+            LostAnswerError: The connection is to be cut.
+        """
+        await anyio.lowlevel.checkpoint()
+        if self.at_endpoint(request, "token"):
+            response = self.token_answer(request, instead=self._faults.failure())
+            await self._faults.on_the_way_back(self.clock)
+            return response
+        if self.at_endpoint(request, "authorize"):
+            return self.authorize_answer(request)
+        at, response = self.clock.time(), self.api_answer(request)
+        if api is not None and response.status_code == _OK:
+            response = await call_api(api, request)
+        return self.record(request, response, at=at)
+
+    def app(self, api: Api | None = None) -> App:
+        """Return the server as a function from request to answer, to mount it elsewhere."""
+        return partial(self.respond, api=api)
+
+    def transport(self, api: Api | None = None) -> httpx.AsyncBaseTransport:
+        """Return a transport for an `httpx.AsyncClient`; nothing leaves the process."""
+        return AppTransport(self.app(api))
+
+    def mount(self, router: "respx.Router", api: Api | None = None) -> None:
+        """Add the routes `token` and `api` to a respx router, after those it has."""
+        mount_on_respx(router, self.app(api), token_endpoint=self.server.token_endpoint)
+
+    def asgi(self, api: Api | None = None) -> ASGIApp:
+        """Return an ASGI application, for any server or transport that takes one."""
+        return ASGIApp(self.app(api))
+
+    @asynccontextmanager
+    async def serve(self, api: Api | None = None) -> AsyncGenerator[str]:
+        """Serve on a socket of this machine while the block is open; the block gets the URL.
+
+        While it is open the URL is the `issuer`, so `server` names endpoints that are really there.
+        Enter and leave it in one task.
+        """
+        async with LoopbackServer(self.app(api)) as loopback:
+            issuer, self.issuer = self.issuer, loopback.url
+            try:
+                yield loopback.url
+            finally:
+                self.issuer = issuer
+
+    @asynccontextmanager
+    async def session(
+        self, api: Api | None = None, *, http: httpx.AsyncClient | None = None, **keywords: Any
+    ) -> AsyncGenerator[AsyncTokenSession[httpx.Response]]:
+        """Open a session with this server, in process, on this server's clock.
+
+        Args:
+            api: What answers requests with a live access token.
+            http: A client to use instead of one on `transport(api)`; it is not closed.
+            keywords: Those of `AsyncTokenSession`. They replace what is given here: `server`,
+                `client_auth`, `grant` (client credentials), `base_url` (https://api.example) and
+                `clock`.
+        """
+        settings: dict[str, Any] = {
+            "server": self.server,
+            "client_auth": self.client_auth,
+            "grant": self.grant,
+            "base_url": "https://api.example",
+            "clock": self.clock,
+            **keywords,
+        }
+        async with AsyncExitStack() as stack:
+            client = http or await stack.enter_async_context(
+                httpx.AsyncClient(transport=self.transport(api))
+            )
+            yield await stack.enter_async_context(AsyncTokenSession(client, **settings))

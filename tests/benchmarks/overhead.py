@@ -1,0 +1,204 @@
+"""What a session costs per request, compared with the same HTTP client and a fixed header."""
+
+import asyncio
+import itertools
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from types import FrameType, ModuleType
+from typing import Any, Final
+
+import httpx
+import httpx2
+
+from oauthkit import AsyncTokenSession, AuthorizationServer, ClientSecretBasic, Token
+
+from .figures import Figure, Work, cpu_ratio, cpu_seconds
+
+Get = Callable[[str], Awaitable[object]]
+
+BASE_URL: Final = "https://api.example"
+REQUESTS: Final = 400
+TASKS: Final = 100
+LOOKS: Final = 50_000
+WARM_UP: Final = 50
+
+
+class Immediate(httpx.AsyncBaseTransport):
+    """Answers at once, with as little work as there can be."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200)
+
+
+class Immediate2(httpx2.AsyncBaseTransport):
+    """Does the same for httpx2."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200)
+
+
+class Yielding(Immediate):
+    """Lets the other tasks run before it answers."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        return await super().handle_async_request(request)
+
+
+class Yielding2(Immediate2):
+    """Does the same for httpx2."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        await asyncio.sleep(0)
+        return await super().handle_async_request(request)
+
+
+def mock(library: ModuleType) -> Any:
+    """Return the library's own transport for tests."""
+
+    def answer(request: object) -> Any:
+        return library.Response(200)
+
+    return library.MockTransport(answer)
+
+
+def session_over(http: Any = None, *, base_url: str = BASE_URL) -> AsyncTokenSession:
+    """Return a session that has a token of unending freshness."""
+    return AsyncTokenSession(
+        http,
+        server=AuthorizationServer("https://auth.example/token"),
+        client_auth=ClientSecretBasic("client", "secret"),
+        token=Token("access", issued_at=time.time(), expires_at=time.time() + 86_400),
+        base_url=base_url,
+    )
+
+
+def paths(prefix: str) -> Iterator[str]:
+    """Return URLs of which no two are the same, so that no cache makes either side look good."""
+    return (f"{prefix}/reports/{number}" for number in itertools.count())
+
+
+@asynccontextmanager
+async def subject_and_baseline(
+    library: ModuleType, transport: Callable[[], Any]
+) -> AsyncGenerator[tuple[Get, Get]]:
+    """Give the `get` of a session, and that of a client which sends a fixed header."""
+    async with AsyncExitStack() as stack:
+        plain = await stack.enter_async_context(
+            library.AsyncClient(
+                base_url=BASE_URL,
+                headers={"Authorization": "Bearer access"},
+                transport=transport(),
+            )
+        )
+        http = await stack.enter_async_context(
+            library.AsyncClient(base_url=BASE_URL, transport=transport())
+        )
+        session = await stack.enter_async_context(session_over(http))
+        yield session.get, plain.get
+
+
+async def measure() -> list[Figure]:
+    """Return all figures of this module."""
+    figures: list[Figure] = []
+    for library, at_once, after_others in (
+        (httpx, Immediate, Yielding),
+        (httpx2, Immediate2, Yielding2),
+    ):
+        name, mocked = library.__name__, partial(mock, library)
+        figures += [
+            await _compared(f"{name}, one after another", library, at_once, one_after_another),
+            await _compared(f"{name}, {TASKS} tasks", library, after_others, in_tasks),
+            await _compared(f"{name} MockTransport", library, mocked, one_after_another),
+            await _compared(f"{name} MockTransport, {TASKS} tasks", library, mocked, in_tasks),
+            await _compared(f"{name}, relative URLs", library, at_once, relative),
+        ]
+        more = sum((await more_bytecodes(library, at_once)).values())
+        figures.append(Figure(f"bytecodes per request more than {name}", more, limit=150))
+    return [*figures, await _fresh_token()]
+
+
+async def _compared(
+    name: str, library: ModuleType, transport: Callable[[], Any], requests: Callable[[Get], Work]
+) -> Figure:
+    async with subject_and_baseline(library, transport) as (subject, baseline):
+        ratio = await cpu_ratio(requests(subject), requests(baseline))
+    return Figure(f"session.get / {name}", ratio, "x", limit=1.09, aim=1.05)
+
+
+def one_after_another(get: Get, prefix: str = BASE_URL) -> Work:
+    """Return the work of sending all requests from one task."""
+    urls = paths(prefix)
+
+    async def work() -> None:
+        for url in itertools.islice(urls, REQUESTS):
+            await get(url)
+
+    return work
+
+
+def relative(get: Get) -> Work:
+    """Return the same work with URLs that the base URL completes."""
+    return one_after_another(get, prefix="")
+
+
+def in_tasks(get: Get) -> Work:
+    """Return the work of sending all requests from many tasks."""
+    urls = paths(BASE_URL)
+
+    async def task() -> None:
+        for url in itertools.islice(urls, REQUESTS // TASKS):
+            await get(url)
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(TASKS):
+                group.create_task(task())
+
+    return work
+
+
+async def more_bytecodes(library: ModuleType, transport: Callable[[], Any]) -> Counter[str]:
+    """Return how many bytecodes each function runs per request beyond the baseline."""
+    async with subject_and_baseline(library, transport) as (subject, baseline):
+        counted = await _bytecodes(subject)
+        counted.subtract(await _bytecodes(baseline))
+    return counted
+
+
+async def _bytecodes(get: Get) -> Counter[str]:
+    urls = paths(BASE_URL)
+    for url in itertools.islice(urls, WARM_UP):
+        await get(url)
+    counted: Counter[str] = Counter()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        if event == "opcode":
+            module = frame.f_globals.get("__name__")
+            counted[f"{module}:{frame.f_code.co_qualname}"] += 1
+        return trace
+
+    request = get(next(urls))
+    sys.settrace(trace)
+    try:
+        await request
+    finally:
+        sys.settrace(None)
+    return counted
+
+
+async def _fresh_token() -> Figure:
+    async with httpx.AsyncClient(transport=Immediate()) as http, session_over(http) as session:
+
+        async def looks() -> None:
+            for _ in range(LOOKS):
+                await session.token()
+
+        await looks()
+        seconds = min([await cpu_seconds(looks) for _ in range(9)])
+    return Figure("session.token() while fresh", seconds / LOOKS * 1e6, "µs", limit=1.0)

@@ -1,0 +1,174 @@
+"""The contract, over every store of ours."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import anyio
+import coredis
+import pytest
+import redis.asyncio
+
+from oauthkit.stores.base import TokenStore
+from oauthkit.stores.memory import MemoryStore
+from oauthkit.stores.redis import RedisStore
+from oauthkit.stores.sealed import SealedStore
+from oauthkit.stores.sqlite import SQLiteStore
+from oauthkit.testing import FakeClock
+from oauthkit.testing.store_contract import SharedStoreContract, StoreContract
+from tests.stores.conftest import FakeCoredis, FakeRedisPy, FakeRedisServer
+
+KEYS = {"new": b"k" * 32, "old": b"o" * 16}
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _place(self) -> None:
+        self.clock = FakeClock()
+
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        return nullcontext(MemoryStore(lease_seconds=lease_seconds, clock=self.clock.monotonic))
+
+    async def stand_still(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+class TestSQLiteStore(SharedStoreContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.clock = FakeClock()
+        self.path = tmp_path / "tokens.db"
+
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        return SQLiteStore(self.path, lease_seconds=lease_seconds, clock=self.clock)
+
+    async def stand_still(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+class TestSQLiteStoreByTheRealClock(SharedStoreContract):
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "tokens.db"
+
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        return SQLiteStore(self.path, lease_seconds=lease_seconds)
+
+
+class TestRedisStoreOnAFakeOfRedisPy(SharedStoreContract):
+    client: ClassVar[type[FakeRedisPy]] = FakeRedisPy
+    decode: ClassVar[bool] = False
+
+    @pytest.fixture(autouse=True)
+    def _place(self, fake_redis: FakeRedisServer) -> None:
+        self.server = fake_redis
+
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        client = cast("Any", self.client(self.server, decode=self.decode))
+        return nullcontext(RedisStore(client, lease_seconds=lease_seconds))
+
+    async def stand_still(self, seconds: float) -> None:
+        self.server.clock.advance(seconds)
+
+
+class TestRedisStoreOnAFakeOfRedisPyThatDecodes(TestRedisStoreOnAFakeOfRedisPy):
+    decode = True
+
+
+class TestRedisStoreOnAFakeOfCoredis(TestRedisStoreOnAFakeOfRedisPy):
+    client = FakeCoredis
+
+
+class RealRedis(SharedStoreContract):
+    """A real server, emptied before each test; its clock cannot be moved, but a lease can end."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, redis_port: int, anyio_backend_name: str) -> Iterator[None]:
+        if anyio_backend_name == "trio" and not self.on_trio:
+            pytest.skip("redis-py is for asyncio alone")
+        self.port = redis_port
+        with redis.Redis(port=redis_port) as raw:
+            self.raw = raw
+            raw.flushdb()
+            yield
+
+    on_trio: ClassVar[bool]
+    options: ClassVar[dict[str, Any]] = {}
+
+    async def stand_still(self, seconds: float) -> None:
+        for name in self.raw.scan_iter("*:lease"):
+            self.raw.pexpire(name, 0)
+
+
+class TestRedisStoreOnRedisPy(RealRedis):
+    on_trio = False
+
+    @asynccontextmanager
+    async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
+        async with redis.asyncio.Redis(port=self.port, **self.options) as client:
+            yield RedisStore(client, lease_seconds=lease_seconds)
+
+
+class TestRedisStoreOnRedisPyThatDecodes(TestRedisStoreOnRedisPy):
+    options = {"decode_responses": True, "protocol": 3}
+
+
+class TestRedisStoreOnCoredis(RealRedis):
+    on_trio = True
+
+    @asynccontextmanager
+    async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
+        async with coredis.Redis(port=self.port, **self.options) as client:
+            yield RedisStore(client, lease_seconds=lease_seconds)
+
+
+class TestRedisStoreOnCoredisThatDecodes(TestRedisStoreOnCoredis):
+    options = {"decode_responses": True}
+
+
+class RealCluster(RealRedis):
+    @pytest.fixture(autouse=True)
+    def _cluster(self, _place: None, redis_cluster_port: int) -> Iterator[None]:
+        self.port = redis_cluster_port
+        with redis.Redis(port=redis_cluster_port) as raw:
+            self.raw = raw
+            raw.flushdb()
+            yield
+
+
+class TestRedisStoreOnRedisPyCluster(RealCluster):
+    on_trio = False
+
+    @asynccontextmanager
+    async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
+        async with redis.asyncio.RedisCluster(host="127.0.0.1", port=self.port) as client:
+            yield RedisStore(client, lease_seconds=lease_seconds)
+
+
+class TestRedisStoreOnCoredisCluster(RealCluster):
+    on_trio = True
+
+    @asynccontextmanager
+    async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
+        async with coredis.RedisCluster(host="127.0.0.1", port=self.port) as client:
+            yield RedisStore(client, lease_seconds=lease_seconds)
+
+
+class TestSealedMemoryStore(TestMemoryStore):
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        store = MemoryStore(lease_seconds=lease_seconds, clock=self.clock.monotonic)
+        return nullcontext(SealedStore(store, KEYS))
+
+
+class TestSealedSQLiteStore(TestSQLiteStore):
+    @asynccontextmanager
+    async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
+        async with SQLiteStore(self.path, lease_seconds=lease_seconds, clock=self.clock) as store:
+            yield SealedStore(store, KEYS)
+
+
+class TestSealedRedisStore(TestRedisStoreOnAFakeOfRedisPy):
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        client = cast("Any", FakeRedisPy(self.server))
+        return nullcontext(SealedStore(RedisStore(client, lease_seconds=lease_seconds), KEYS))
