@@ -90,6 +90,7 @@ class Flight:
     """One renewal on its way, for all that wait for it.
 
     Attributes:
+        unwanted: An access token that is replaced however fresh it is.
         asked: Whether the authorization server was asked, or another's token adopted.
     """
 
@@ -97,6 +98,7 @@ class Flight:
     done: anyio.Event = attrs.field(factory=anyio.Event)
     copy: Copy | None = None
     error: Exception | None = None
+    unwanted: str | None = attrs.field(default=None, repr=False)
     asked: bool = False
 
 
@@ -123,6 +125,20 @@ class TokenState:
     unsaved: tuple[Token | None, Token] | None = None
     rejected: str | None = attrs.field(default=None, repr=False)
     spent: deque[str] = attrs.field(factory=lambda: deque(maxlen=_REMEMBERED_RIGHTS))
+
+    def is_rejected(self, token: Token) -> bool:
+        """Tell whether an API answered 401 to this token."""
+        return token.access_token == self.rejected
+
+    def usable(self, *, now: float) -> Copy | None:
+        """Return the token at hand if it has not expired, however stale it is.
+
+        Args:
+            now: Seconds on the monotonic clock.
+        """
+        if self.copy is None or self.is_rejected(self.copy.token) or now >= self.copy.expires_at:
+            return None
+        return self.copy
 
     def forget(self) -> None:
         """Look at the store before the copy is used again."""

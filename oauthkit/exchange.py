@@ -76,15 +76,15 @@ class Exchange:
             ResponseError: An answer came that no document describes.
             ErrorResponse: The server said no.
         """
-        deadline = time.monotonic() + self.timeout
+        deadline = anyio.current_time() + self.timeout
         tries = _Tries(grant.repeat)
         while True:
             request = build_token_request(self.server, self.client_auth, grant)
             requested_at = self.clock.time()
-            left = deadline - time.monotonic()
+            left = deadline - anyio.current_time()
             try:
                 response = await self.send(request, timeout=max(left, 0.001))
-                return parse_token_response(
+                token = parse_token_response(
                     self.server,
                     response,
                     requested_at=requested_at,
@@ -92,11 +92,19 @@ class Exchange:
                     requested_scope=getattr(grant, "scope", None),
                     secrets=request.secrets,
                 )
+                return _with_refresh_token(token, grant)
             except (TransportError, ResponseError) as error:
                 pause = tries.pause_after(error)
-                if pause is None or pause > deadline - time.monotonic():
+                if pause is None or pause > deadline - anyio.current_time():
                     raise
             await anyio.sleep(pause)
+
+
+def _with_refresh_token(token: Token, grant: GrantStrategy) -> Token:
+    """Keep the refresh token that was used, where the answer has no other (RFC 6749 §6)."""
+    if token.refresh_token is None and isinstance(grant, RefreshToken):
+        return attrs.evolve(token, refresh_token=grant.refresh_token)
+    return token
 
 
 @attrs.define

@@ -27,6 +27,7 @@ from oauthkit.protocol.messages import Origin
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.renewal import Renewer
+from oauthkit.replacement import Replacement
 from oauthkit.stores.base import TokenStore
 from oauthkit.stores.memory import MemoryStore
 from oauthkit.transport import (
@@ -124,8 +125,9 @@ class AsyncTokenSession(Generic[R]):
         for client in (http, token_http):
             if client is not None:
                 check_async_client(client)
+        recheck = policy.recheck
         if store is None:
-            store = MemoryStore()
+            store, recheck = MemoryStore(), math.inf  # nobody else knows it
         self._owned = http is None
         self._http: AsyncHTTPClient[R] = _new_client(base_url) if http is None else http
         self._base = _base(None if http is None else base_url)
@@ -134,7 +136,8 @@ class AsyncTokenSession(Generic[R]):
         limit = connection_limit(self._http)
         self._gate = None if limit is None else Gate(limit)
         self._states = states_of(store)
-        self._renewer = Renewer(
+        key = _OWN_KEY if key is None else key
+        replacement = Replacement(
             exchange=Exchange(
                 partial(send, token_http or self._http),
                 server,
@@ -144,14 +147,14 @@ class AsyncTokenSession(Generic[R]):
             ),
             grant=grant,
             store=store,
-            key=_OWN_KEY if key is None else key,
-            state=self._states.of(_OWN_KEY if key is None else key, capacity=policy.capacity),
+            key=key,
+            state=self._states.of(key, capacity=policy.capacity),
             policy=policy,
-            completion=Completion(),
             on_event=on_event,
             initial=token,
-            recheck=math.inf if key is None else policy.recheck,
+            recheck=recheck,
         )
+        self._renewer = Renewer(replacement, Completion())
         self._auth = self.auth_for(self._http)
 
     async def request(self, method: str, url: Any, **options: Unpack[RequestOptions]) -> R:
@@ -237,12 +240,13 @@ class AsyncTokenSession(Generic[R]):
             key: For example a resource owner's identifier.
             grant: By what right a first token is asked for; None is "only what the store holds".
         """
-        own = self._renewer
+        own = self._renewer.replacement
         if grant is None and own.grant is not None and own.grant.for_client:
             grant = own.grant
         state = self._states.of(key, capacity=own.policy.capacity)
+        replacement = attrs.evolve(own, grant=grant, key=key, state=state, initial=None)
         derived = copy.copy(self)
-        derived._adopt(attrs.evolve(own, grant=grant, key=key, state=state, initial=None))  # noqa: SLF001 - of this very class
+        derived._adopt(replacement)  # noqa: SLF001 - of this very class
         return derived
 
     @property
@@ -295,10 +299,11 @@ class AsyncTokenSession(Generic[R]):
     def __repr__(self) -> str:
         """Name the token endpoint and the key."""
         endpoint = self._server.token_endpoint.partition("?")[0]
-        return f"<AsyncTokenSession {endpoint} key={self._renewer.key!r}>"
+        return f"<AsyncTokenSession {endpoint} key={self._renewer.replacement.key!r}>"
 
-    def _adopt(self, renewer: Renewer) -> None:
-        self._owned, self._renewer = False, renewer
+    def _adopt(self, replacement: Replacement) -> None:
+        self._owned = False
+        self._renewer = Renewer(replacement, self._renewer.completion)
         self._auth = self.auth_for(self._http)
 
     def _absolute(self, url: Any) -> Any:

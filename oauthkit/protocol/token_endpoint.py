@@ -244,7 +244,7 @@ def _token(
             expires_at=expires_at(fields, requested_at=requested_at),
             refresh_token=_optional(fields, "refresh_token")
             or (previous.refresh_token if previous else None),
-            refresh_expires_at=refresh_expires_at(fields, requested_at=requested_at),
+            refresh_expires_at=_refresh_expires_at(fields, requested_at, previous),
             scope=granted or requested_scope or (previous.scope if previous else None),
             id_token=_optional(fields, "id_token"),
             extra=extra,
@@ -252,6 +252,15 @@ def _token(
         )
     except ValueError as error:
         raise unusable(response, str(error), secrets=secrets) from None
+
+
+def _refresh_expires_at(
+    fields: Mapping[str, Any], requested_at: float, previous: Token | None
+) -> float | None:
+    moment = refresh_expires_at(fields, requested_at=requested_at)
+    if moment is None and previous is not None and not fields.get("refresh_token"):
+        return previous.refresh_expires_at  # the old refresh token goes on, and so does its end
+    return moment
 
 
 def _required(fields: Mapping[str, Any], name: str) -> str:

@@ -3,6 +3,7 @@
 import json
 
 from oauthkit.errors import ConfigurationError, Recovery, StoreError
+from oauthkit.protocol.secret import SecretStr
 from oauthkit.protocol.token import Token
 
 
@@ -13,7 +14,7 @@ def encode_token(token: Token) -> str:
         StoreError: A member in `Token.extra` is not a JSON value.
     """
     try:
-        return json.dumps(token.to_dict(), separators=(",", ":"))
+        return SecretStr(json.dumps(token.to_dict(), separators=(",", ":")))
     except (TypeError, ValueError, RecursionError) as error:
         message = f"the token holds what JSON cannot say, and was not stored: {error}"
         raise StoreError(message, recovery=Recovery.CHANGE_REQUEST) from error

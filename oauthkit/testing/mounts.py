@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import attrs
 import httpx
@@ -92,8 +93,8 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 def _url(scope: MutableMapping[str, Any]) -> str:
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     query = scope.get("query_string", b"").decode("ascii")
-    raw_path = scope.get("raw_path") or scope["path"].encode()
-    path = raw_path.decode("latin-1")
+    raw_path = scope.get("raw_path")
+    path = raw_path.decode("ascii") if raw_path else quote(scope["path"])
     host = hosts[0] if hosts else "{}:{}".format(*scope["server"])
     return f"{scope.get('scheme', 'http')}://{host}{path}{'?' if query else ''}{query}"
 

@@ -78,7 +78,7 @@ def read_parameters(request: HTTPRequest) -> Mapping[str, object]:
     if len(parameters) != len(pairs):
         message = "a parameter occurs twice"
         raise UnreadableError(message)
-    return Unprintable((name, value) for name, value in pairs if value not in {"", None})
+    return Unprintable((name, value) for name, value in pairs if value is not None and value != "")
 
 
 def form_pairs(content: bytes) -> list[tuple[str, str]]:
@@ -126,8 +126,8 @@ def multipart_parts(headers: Headers, content: bytes) -> list[Part]:
     if boundary is None:
         message = "the multipart body's content type names no boundary"
         raise UnreadableError(message)
-    first, *parts, last = (b"\r\n" + content).split(b"\r\n--" + boundary.encode()) or [b""]
-    if first or last.rstrip(b"\r\n") != b"--":
+    first, *parts = (b"\r\n" + content).split(b"\r\n--" + boundary.encode())
+    if first or not parts or parts.pop().rstrip(b"\r\n") != b"--":
         message = "the multipart body does not begin and end with its boundary"
         raise UnreadableError(message)
     return [_part(part) for part in parts]
@@ -210,7 +210,7 @@ def _part(raw: bytes) -> Part:
         raise UnreadableError(message)
     fields = Headers(
         (name.strip(), value.strip())
-        for name, _, value in (line.partition(":") for line in head.decode().split("\r\n"))
+        for name, _, value in (line.partition(":") for line in head.decode(errors="replace").split("\r\n"))
     )
     disposition = _options(fields.get("content-disposition", ""))
     return Part(

@@ -23,7 +23,8 @@ class LoopbackServer:
     """Serve an app on 127.0.0.1, at a free port, while the block is open.
 
     Connections are kept alive. A `LostAnswerError` from the app cuts the connection. Any other
-    exception is answered with 500 and raised when the block ends, unless the block itself failed.
+    exception is answered with 500 and raised when the block ends, unless the block itself failed;
+    so is that of an answer which is no HTTP.
     Enter and leave the block in one task.
 
     Example:
@@ -67,9 +68,12 @@ class LoopbackServer:
     ) -> None:
         """Close every connection."""
         self._tasks.cancel_scope.cancel()
-        # The block's own exception goes on by itself; a task group would wrap it.
-        await self._tasks.__aexit__(None, None, None)
-        await self._listener.aclose()
+        try:
+            # The block's own exception goes on by itself; a task group would wrap it.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._listener.aclose()
         if exc_value is None and self._errors:
             raise self._errors[0]
 
@@ -78,12 +82,18 @@ class LoopbackServer:
         connection = _Connection(stream, self.url)
         async with stream:
             try:
-                while (request := await connection.request()) is not None:
-                    await connection.send(request, await self._response(request))
+                await self._conversation(connection)
             except (*_GONE, LostAnswerError):
                 return
-            except h11.RemoteProtocolError as error:
-                await connection.refuse(error)
+            except h11.LocalProtocolError as error:
+                self._errors.append(error)
+
+    async def _conversation(self, connection: "_Connection") -> None:
+        try:
+            while (request := await connection.request()) is not None:
+                await connection.send(request, await self._response(request))
+        except h11.RemoteProtocolError as error:
+            await connection.refuse(error)
 
     async def _response(self, request: HTTPRequest) -> HTTPResponse:
         try:
@@ -132,8 +142,7 @@ class _Connection:
     async def refuse(self, error: h11.RemoteProtocolError) -> None:
         """Tell a client that it does not speak HTTP, if it can still be told."""
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            response = HTTPResponse(error.error_status_hint, {"connection": "close"})
-            await self.send(HTTPRequest("", self._url), response)
+            await self.send(HTTPRequest("", self._url), HTTPResponse(error.error_status_hint))
 
     async def _event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         while (event := self._http.next_event()) is h11.NEED_DATA:
@@ -151,6 +160,9 @@ class _Connection:
 
     def _read(self, head: h11.Request, body: bytes) -> HTTPRequest:
         target = head.target.decode("ascii")
+        if not target.startswith(("/", "http://")):
+            message = "the request target names no resource"
+            raise h11.RemoteProtocolError(message)
         return HTTPRequest(
             head.method.decode("ascii"),
             f"{self._url}{target}" if target.startswith("/") else target,

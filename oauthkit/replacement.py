@@ -1,0 +1,340 @@
+"""How the stored token of one key is replaced by a next one.
+
+Look at the store; take its lease; look again; ask the server by the best right there is; save; and
+only then let anybody use it.
+"""
+
+import math
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Final, TypeVar
+
+import anyio
+import attrs
+
+from oauthkit.copies import Copy, Flight, TokenState
+from oauthkit.errors import (
+    ConfigurationError,
+    InvalidGrant,
+    LeaseLost,
+    OAuthKitError,
+    ReauthorizationRequired,
+    StoreError,
+    TransportError,
+)
+from oauthkit.events import Event, EventHook, StoreFailed, TokenAdopted, TokenRenewed, emit
+from oauthkit.exchange import Exchange
+from oauthkit.policy import RenewalPolicy
+from oauthkit.protocol.grants import GrantStrategy, RefreshToken, Repeat
+from oauthkit.protocol.secret import secrets_of
+from oauthkit.protocol.token import Token
+from oauthkit.stores.base import Lease, TokenStore
+
+T = TypeVar("T")
+
+_MOST_LOOKS: Final = 5
+
+
+class _LookAgainError(Exception):
+    """The stored token changed while it was being renewed."""
+
+
+@attrs.define(eq=False)
+class Replacement:
+    """See to the stored token of one key.
+
+    Attributes:
+        exchange: How a token is asked for.
+        grant: The right to a first token; None is "only what the store holds".
+        store: Where the token lives.
+        key: Under which key.
+        state: What this process knows about it; shared by all sessions over the store.
+        policy: How long anything may take.
+        on_event: Told what happens.
+        initial: A token to begin with, where the store has none.
+        recheck: Seconds before the store is looked at again.
+    """
+
+    exchange: Exchange
+    grant: GrantStrategy | None
+    store: TokenStore
+    key: str
+    state: TokenState
+    policy: RenewalPolicy
+    on_event: EventHook | None = None
+    initial: Token | None = None
+    recheck: float = math.inf
+
+    async def copy(self, flight: Flight) -> Copy:
+        """Return a token that serves, from the store or from the server; it is saved by then.
+
+        Raises:
+            ReauthorizationRequired: There is nothing to renew it with.
+            OAuthKitError: It could not be renewed, or not be saved.
+        """
+        for _ in range(_MOST_LOOKS):
+            try:
+                found = await self._found(flight)
+                if found is not None:
+                    return found
+                async with self._lease() as lease:
+                    return await self._replaced(lease, flight)
+            except StoreError as error:
+                if flight.asked or not self.policy.without_store:
+                    raise
+                self.emit(StoreFailed(key=self.key, error=error))
+                return await self._replaced(_NoLease(self.state), flight)
+            except _LookAgainError:
+                continue
+        raise unsteady()
+
+    async def _found(self, flight: Flight) -> Copy | None:
+        """Look at the store; return the token there unless it is to be renewed now.
+
+        One that is valid and stale is news at the first look: it is handed out, and renewed beside
+        the next call.
+        """
+        now = self.exchange.clock.monotonic()
+        at_hand = self.state.usable(now=now)
+        due = at_hand is None or now >= at_hand.checked_until
+        stored = await self._asked(self.store.load(self.key))
+        if self.state.unsaved is not None:
+            return None
+        if stored is None:
+            self.state.copy = None  # a logout, maybe another process's
+            return None
+        if not self._serves(stored, flight, leeway=0.0):
+            return None
+        found = self._adopted(stored)
+        return found if due or self._serves(stored, flight) else None
+
+    async def _replaced(self, lease: Lease, flight: Flight) -> Copy:
+        stored = await self._asked(lease.load())
+        if self.state.unsaved is not None:
+            before, token = self.state.unsaved
+            self.state.unsaved = None
+            if stored == before:
+                return await self._kept(lease, before, token)
+        if stored is None and self.initial is not None:
+            stored = self.initial
+            await self._saved(lease, stored)
+            self.initial = None
+            if self._serves(stored, flight, leeway=0.0):
+                return self._adopted(stored)
+        if stored is not None and self._serves(stored, flight):
+            return self._adopted(stored)
+        if not getattr(lease, "held", True):
+            raise _LookAgainError
+        return await self._fetched(lease, stored, flight)
+
+    async def _fetched(self, lease: Lease, stored: Token | None, flight: Flight) -> Copy:
+        refusal: InvalidGrant | None = None
+        for right in self._rights(stored):
+            started = self.exchange.clock.monotonic()
+            try:
+                token = await self._exchanged(right, stored)
+            except InvalidGrant as error:
+                self.state.spent.append(_digest(right))
+                refusal = error
+                if stored is not None and isinstance(right, RefreshToken):
+                    stored = await self._without_refresh_token(lease, stored)
+                continue
+            flight.asked = True
+            kept = await self._kept(lease, stored, token)
+            if right.repeat is Repeat.ONCE and right is self.grant:
+                self.state.spent.append(_digest(right))
+            self.emit(
+                TokenRenewed(
+                    key=self.key,
+                    grant_type=right.grant_type,
+                    seconds=self.exchange.clock.monotonic() - started,
+                    expires_at=token.expires_at,
+                    requested_scope=getattr(right, "scope", None),
+                    scope=token.scope,
+                )
+            )
+            return kept
+        if refusal is not None and not isinstance(right, RefreshToken):
+            raise refusal
+        if refusal is None:
+            self.state.rejected = None  # it is all there is, and the next 401 says so again
+        message = (
+            f"nothing is left to renew the token of {self.key!r} with; send the resource owner to "
+            "log in, and save the new token under this key"
+        )
+        raise ReauthorizationRequired(message) from refusal
+
+    def _rights(self, stored: Token | None) -> list[GrantStrategy]:
+        """Return by what rights a next token may be asked for, the best one first."""
+        rights: list[GrantStrategy | None] = []
+        if stored is not None:
+            ends = stored.refresh_expires_at
+            if ends is not None and ends <= self.exchange.clock.time():
+                stored = attrs.evolve(stored, refresh_token=None)
+            first = self.grant or _STORED_RIGHT
+            rights.append(first.renewal(stored))
+        if self.grant not in rights:
+            rights.append(self.grant)
+        return [
+            right
+            for right in rights
+            if right is not None
+            and (right.repeat is Repeat.ALWAYS or _digest(right) not in self.state.spent)
+        ]
+
+    async def _exchanged(self, right: GrantStrategy, stored: Token | None) -> Token:
+        try:
+            token = await self.exchange.token(right, previous=stored)
+        except ConfigurationError:
+            raise
+        except OAuthKitError as error:
+            sent = not isinstance(error, TransportError) or error.sent
+            if right.repeat is Repeat.NEVER and sent:
+                self.state.spent.append(_digest(right))
+            raise
+        if right.repeat is Repeat.NEVER:
+            self.state.spent.append(_digest(right))
+        life = self.policy.default_life
+        if token.expires_at is None and token.issued_at is not None and life is not None:
+            return attrs.evolve(token, expires_at=token.issued_at + life)
+        return token
+
+    async def _without_refresh_token(self, lease: Lease, stored: Token) -> Token:
+        """Drop a refresh token that was refused, unless the stored one changed meanwhile."""
+        if await self._asked(self.store.load(self.key)) != stored:
+            raise _LookAgainError
+        dropped = attrs.evolve(stored, refresh_token=None, refresh_expires_at=None)
+        try:
+            await self._saved(lease, dropped)
+        except StoreError as error:  # the right is in `spent`, so nothing depends on it here
+            self.emit(StoreFailed(key=self.key, error=error))
+        at_hand = self.state.copy
+        if at_hand is not None and at_hand.token.access_token == dropped.access_token:
+            at_hand.token = dropped
+        return dropped
+
+    async def _kept(self, lease: Lease, before: Token | None, token: Token) -> Copy:
+        """Save a token, and only then let anybody use it."""
+        old, rejections = self.state.copy, 0
+        if old is not None and self.state.is_rejected(old.token):
+            rejections = old.rejections + 1
+        new = self._copy(token, fetched=True, rejections=rejections)
+        try:
+            await self._saved(lease, token)
+        except StoreError as error:
+            # The server may have rotated the refresh token: what it gave is kept at hand, and the
+            # store is offered it again.
+            self.state.unsaved = (before, token)
+            new.good_until = new.checked_until = -math.inf
+            self.state.copy, self.state.rejected = new, None
+            message = "the token was renewed, and the store did not take it; it is kept at hand"
+            raise StoreError(message) from error
+        self.state.copy, self.state.rejected = new, None
+        return new
+
+    async def _saved(self, lease: Lease, token: Token) -> None:
+        try:
+            with anyio.fail_after(self.policy.save_timeout):
+                await self._asked(lease.save(token))
+        except LeaseLost:
+            raise _LookAgainError from None
+        except TimeoutError as error:
+            message = f"the store did not take the token within {self.policy.save_timeout:g} s"
+            raise StoreError(message) from error
+
+    def _serves(self, stored: Token, flight: Flight, *, leeway: float | None = None) -> bool:
+        """Tell whether a stored token is what this renewal is for."""
+        wanted = not self.state.is_rejected(stored) and stored.access_token != flight.unwanted
+        leeway = self.policy.leeway if leeway is None else leeway
+        return wanted and stored.fresh(now=self.exchange.clock.time(), leeway=leeway)
+
+    def _adopted(self, stored: Token) -> Copy:
+        """Take a token from the store, or go on with the same one."""
+        at_hand = self.state.copy
+        if at_hand is not None and at_hand.token == stored:
+            now = self.exchange.clock.monotonic()
+            at_hand.checked_until = now + self.recheck
+            at_hand.good_until = min(at_hand.stale_at, at_hand.checked_until)
+            return at_hand
+        self.state.copy = self._copy(stored, fetched=False)
+        self.emit(TokenAdopted(key=self.key))
+        return self.state.copy
+
+    def _copy(self, token: Token, *, fetched: bool, rejections: int = 0) -> Copy:
+        clock = self.exchange.clock
+        return Copy.of(
+            token,
+            self.policy,
+            now=clock.time(),
+            monotonic=clock.monotonic(),
+            recheck=self.recheck,
+            fetched=fetched,
+            rejections=rejections,
+        )
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncIterator[Lease]:
+        """Hold the store's lease; waiting for it has an end, and giving it back cannot fail."""
+        lease = None
+        with anyio.CancelScope() as patience:
+            patience.deadline = anyio.current_time() + self.policy.timeout
+            manager = self.store.lease(self.key)
+            lease = await self._asked(manager.__aenter__())
+            patience.deadline = math.inf
+            try:
+                yield lease
+            finally:
+                patience.deadline = anyio.current_time() + self.policy.save_timeout
+                try:
+                    await self._asked(manager.__aexit__(None, None, None))
+                except StoreError as error:  # it runs out by itself
+                    self.emit(StoreFailed(key=self.key, error=error))
+        if lease is None:
+            message = (
+                f"the lease of {self.key!r} could not be had within {self.policy.timeout:g} s: "
+                "somebody else holds it for longer than a renewal may take"
+            )
+            raise StoreError(message)
+
+    async def _asked(self, answer: Awaitable[T]) -> T:
+        """Return what the store answers; whatever else it raises becomes a `StoreError`."""
+        try:
+            return await answer
+        except OAuthKitError:
+            raise
+        except Exception as error:
+            message = f"{type(self.store).__name__} failed with {type(error).__name__}"
+            raise StoreError(message) from error
+
+    def emit(self, event: Event) -> None:
+        """Tell what happened."""
+        emit(event, self.on_event)
+
+
+@attrs.frozen
+class _NoLease:
+    """Stand in for the lease of a store that cannot be asked (`RenewalPolicy.without_store`)."""
+
+    state: TokenState
+    held: bool = True
+
+    async def load(self) -> Token | None:
+        return None if self.state.copy is None else self.state.copy.token
+
+    async def save(self, token: Token) -> None:
+        self.state.unsaved = (await self.load(), token)
+
+
+_STORED_RIGHT: Final = RefreshToken(refresh_token="-")  # noqa: S106 - stands for any
+"""What a session without a grant renews by: whatever refresh token is stored."""
+
+
+def _digest(right: GrantStrategy) -> str:
+    return sha256("\0".join((right.grant_type, *sorted(secrets_of(right)))).encode()).hexdigest()
+
+
+def unsteady() -> StoreError:
+    """Return the error for a token that changes faster than it can be read."""
+    message = "the stored token changed again and again while it was looked at; try later"
+    return StoreError(message)
