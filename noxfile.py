@@ -152,7 +152,7 @@ def fleet(session: nox.Session) -> None:
             session.error("redis-server is not installed, and a CI run may not go without")
         session.warn("redis-server is not installed: the tests that need it are skipped")
     install_wheel(session, "all", *group("test"))
-    run_pytest(session, "tests/fleet", *session.posargs)
+    run_pytest(session, "tests/fleet", "--timeout=300", *session.posargs)
 
 
 @nox.session(default=False, requires=["build"])

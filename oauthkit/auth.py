@@ -50,7 +50,7 @@ class SessionAuth:
         response = yield request
         if response.status_code != _UNAUTHORIZED or fetched:
             return
-        renewed = await self._renewed_after(response, at_hand, sent)
+        renewed = await self._renewed_after(request, response, at_hand, sent)
         if renewed is not None:
             request.headers["Authorization"] = renewed
             yield request
@@ -64,14 +64,16 @@ class SessionAuth:
         message = "an AsyncTokenSession lends its auth to asynchronous clients only"
         raise ConfigurationError(message)
 
-    async def _renewed_after(self, response: Any, rejected: Copy, sent: str) -> str | None:
+    async def _renewed_after(
+        self, request: Any, response: Any, rejected: Copy, sent: str
+    ) -> str | None:
         """Return the header to try once more with; None hands the 401 back."""
         if response.request.headers.get("Authorization") != sent:
             return None  # a redirect led to another origin, which the token never saw
         challenges = parse_challenges(response.headers.get_list("www-authenticate"))
         if any(c.scheme in _OURS and c.error not in _CURABLE for c in challenges):
             return None
-        if not _repeatable(response.request.stream):
+        if not _repeatable(request.stream):
             self._renewer.reject(rejected.token)
             return None
         # The connection goes back to the pool before anybody waits: in a crowd of 401s the

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import asyncio
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+Ended = Callable[[], None]
 
 
 def current_loop() -> object:
@@ -36,7 +37,7 @@ class Completion:
         self._running: dict[anyio.Event, object] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds them weakly
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: Work, ended: Ended) -> None:
         """Do the work and wait for its end.
 
         A cancelled caller leaves at once on asyncio, and at the end of the work on trio; the work
@@ -44,19 +45,21 @@ class Completion:
 
         Args:
             work: It must not raise.
+            ended: Called at the end, even of work that was cancelled before it began.
         """
         if _asyncio_loop() is not None:
-            await self.start(work).wait()
+            await self.start(work, ended).wait()
             return
         with anyio.CancelScope(shield=True):
-            await self._finish(work, self._begun())
+            await self._finish(work, ended, self._begun())
         await anyio.lowlevel.checkpoint_if_cancelled()
 
-    def start(self, work: Work) -> anyio.Event:
+    def start(self, work: Work, ended: Ended) -> anyio.Event:
         """Do the work beside the caller, and return what is set at its end.
 
         Args:
             work: It must not raise.
+            ended: Called at the end, even of work that was cancelled before it began.
         """
         done = self._begun()
         loop = _asyncio_loop()
@@ -64,11 +67,11 @@ class Completion:
             task = loop.create_task(work())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(lambda _: self._ended(done))
+            task.add_done_callback(lambda _: self._over(ended, done))
         else:
             import trio  # noqa: PLC0415 - it is running, so it is loaded
 
-            trio.lowlevel.spawn_system_task(self._finish, work, done)
+            trio.lowlevel.spawn_system_task(self._finish, work, ended, done)
         return done
 
     async def drain(self) -> None:
@@ -83,20 +86,23 @@ class Completion:
         self._running[done] = current_loop()
         return done
 
-    def _ended(self, done: anyio.Event) -> None:
+    def _over(self, ended: Ended, done: anyio.Event) -> None:
+        ended()
         self._running.pop(done, None)
         done.set()
 
-    async def _finish(self, work: Work, done: anyio.Event) -> None:
+    async def _finish(self, work: Work, ended: Ended, done: anyio.Event) -> None:
         try:
             await work()
         finally:
-            self._ended(done)
+            self._over(ended, done)
 
 
 def _asyncio_loop() -> "asyncio.AbstractEventLoop | None":
     asyncio = sys.modules.get("asyncio")
     try:
-        return asyncio.get_running_loop() if asyncio is not None else None
+        loop = asyncio.get_running_loop() if asyncio is not None else None
+        # A guest run of trio is stepped by an asyncio loop, in no task of that loop.
+        return loop if asyncio is not None and asyncio.current_task() is not None else None
     except RuntimeError:
         return None

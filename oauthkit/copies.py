@@ -7,6 +7,7 @@ every web request have in common.
 import math
 import random
 from collections import OrderedDict, deque
+from itertools import islice
 from typing import Final, Self
 from weakref import WeakKeyDictionary
 
@@ -141,9 +142,10 @@ class TokenState:
         return self.copy
 
     def forget(self) -> None:
-        """Look at the store before the copy is used again."""
+        """Look at the store before the copy is used again: what stands there is the user's word."""
         if self.copy is not None:
             self.copy.good_until = self.copy.checked_until = -math.inf
+        self.unsaved = None
         self.failure, self.failures, self.resume_at = None, 0, -math.inf
 
 
@@ -164,17 +166,19 @@ class TokenStates:
         state = self._states.get(key)
         if state is None:
             state = self._states[key] = TokenState()
-            if len(self._states) > capacity:
-                self._forget_oldest(but=key)
+            self._forget_oldest(len(self._states) - capacity, but=key)
         else:
             self._states.move_to_end(key)
         return state
 
-    def _forget_oldest(self, *, but: str) -> None:
-        for key, state in self._states.items():
-            if key != but and state.flight is None and state.unsaved is None:
-                del self._states[key]
-                return
+    def _forget_oldest(self, surplus: int, *, but: str) -> None:
+        idle = (
+            key
+            for key, state in self._states.items()
+            if key != but and state.flight is None and state.unsaved is None
+        )
+        for key in list(islice(idle, max(surplus, 0))):
+            del self._states[key]
 
     def forget(self, key: str, /) -> None:
         """Look at the store before the copy of this key is used again."""

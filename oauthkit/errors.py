@@ -17,7 +17,7 @@ OAuthKitError                  recovery, retry_after
 
 import enum
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 _TEXT_LIMIT: Final = 300
@@ -32,6 +32,16 @@ class Recovery(enum.StrEnum):
     """The same call will fail again: a setting, a right or the request must change."""
     REAUTHORIZE = "reauthorize"
     """The resource owner must log in again."""
+
+
+_RECOVERIES: Final[Mapping[str, Recovery]] = {
+    "temporarily_unavailable": Recovery.RETRY_LATER,
+    "server_error": Recovery.RETRY_LATER,
+    "slow_down": Recovery.RETRY_LATER,
+    "login_required": Recovery.REAUTHORIZE,
+    "interaction_required": Recovery.REAUTHORIZE,
+    "consent_required": Recovery.REAUTHORIZE,
+}
 
 
 class OAuthKitError(Exception):
@@ -140,6 +150,7 @@ class ErrorResponse(OAuthKitError):  # noqa: N818 - the RFC's own word
         retry_after: float | None = None,
     ) -> None:
         """Take the members of the answer."""
+        recovery = recovery or _RECOVERIES.get(error)
         super().__init__(error, recovery=recovery, retry_after=retry_after)
         self.error = error
         self.error_description = error_description
@@ -227,7 +238,7 @@ def printable(text: str, limit: int = _TEXT_LIMIT) -> str:
 
     Args:
         text: What came from outside.
-        limit: The longest result, in characters, before the mark that something was cut.
+        limit: How many characters of it are shown, before the mark that something was cut.
     """
     shown = "".join(
         character

@@ -1,5 +1,6 @@
 """One token request to its end, with the retries its grant allows."""
 
+import math
 import random
 import time
 from collections.abc import Awaitable
@@ -64,19 +65,22 @@ class Exchange:
     clock: Clock = time
     timeout: float = 30.0
 
-    async def token(self, grant: GrantStrategy, *, previous: Token | None = None) -> Token:
+    async def token(
+        self, grant: GrantStrategy, *, previous: Token | None = None, seconds: float = math.inf
+    ) -> Token:
         """Return the token.
 
         Args:
             grant: By what right.
             previous: The token that is refreshed.
+            seconds: An end before `timeout`.
 
         Raises:
             TransportError: No answer came.
             ResponseError: An answer came that no document describes.
             ErrorResponse: The server said no.
         """
-        deadline = anyio.current_time() + self.timeout
+        deadline = anyio.current_time() + min(self.timeout, seconds)
         tries = _Tries(grant.repeat)
         while True:
             request = build_token_request(self.server, self.client_auth, grant)
@@ -110,20 +114,20 @@ def _with_refresh_token(token: Token, grant: GrantStrategy) -> Token:
 @attrs.define
 class _Tries:
     repeat: Repeat
-    unsent: int = 0
+    made: int = 0
     unanswered: int = 0
 
     def pause_after(self, error: TransportError | ResponseError) -> float | None:
         """Return the seconds to wait before the next try; None where there is none."""
+        self.made += 1
+        asked, over = 0.0, self.made >= _MOST_TRIES
         if isinstance(error, ResponseError):
-            return error.retry_after if error.status_code in _BUSY else None
-        if error.sent:
+            asked = error.retry_after or 0.0
+            over = over or error.status_code not in _BUSY or error.retry_after is None
+        elif error.sent:
             self.unanswered += 1
-            over = self.unanswered >= _MOST_SENT[self.repeat]
-        else:
-            self.unsent += 1
-            over = self.unsent >= _MOST_TRIES
-        if over or self.unsent + self.unanswered >= _MOST_TRIES:
+            over = over or self.unanswered >= _MOST_SENT[self.repeat]
+        if over:
             return None
-        backoff = _FIRST_PAUSE * 2 ** (self.unsent + self.unanswered - 1)
-        return float(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        backoff = float(_FIRST_PAUSE * 2 ** (self.made - 1))
+        return asked + backoff * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

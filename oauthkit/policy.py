@@ -37,7 +37,8 @@ class RenewalPolicy:
         jitter: The share of the leeway by which a fleet's renewals are spread.
         timeout: How long one renewal may wait for the lease, and then ask the server, retries
             included. A store's leases must live longer.
-        save_timeout: How long the save may take after the server has answered.
+        save_timeout: How long the store may take for one answer, and so for the save after the
+            server has answered.
         recheck: How long a token is used before the store is looked at again: so long may another
             process's login or logout go unnoticed.
         default_life: How long a token lives whose expiry is unknown; None is until an API says 401.

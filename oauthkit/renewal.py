@@ -82,7 +82,7 @@ class Renewer:
             if flight.copy is not None and (
                 flight.asked or not self.state.is_rejected(flight.copy.token)
             ):
-                return flight.copy
+                return self._at_hand() or flight.copy  # it may be stale: then see to that, too
             if flight.error is not None:
                 usable = self.state.usable(now=self.clock.monotonic())
                 saved = not (flight.asked and isinstance(flight.error, StoreError))
@@ -101,14 +101,20 @@ class Renewer:
         at_hand = await self.token()
         if at_hand is not before and at_hand.fetched:
             return at_hand
-        flight = self._flight_here()
-        if flight is None:
-            flight = await self._flown(Flight(unwanted=at_hand.token.access_token))
-        else:
-            await flight.done.wait()
-        if flight.error is not None:
-            raise _again(flight.error)
-        return flight.copy or at_hand
+        unwanted = at_hand.token.access_token
+        for _ in range(_MOST_FLIGHTS):
+            flight = self._flight_here()
+            if flight is None:
+                flight = await self._flown(Flight(unwanted=unwanted))
+            else:
+                await flight.done.wait()
+            if flight.error is not None:
+                raise _again(flight.error)
+            if flight.copy is not None and flight.copy.token.access_token != unwanted:
+                return flight.copy
+            if flight.unwanted == unwanted and flight.copy is not None:
+                return flight.copy  # the server gave the same one again
+        raise unsteady()
 
     def reject(self, rejected: Token) -> None:
         """Note that an API answered 401 to a token, so that it is renewed before the next use."""
@@ -133,9 +139,9 @@ class Renewer:
             return at_hand
         if now >= at_hand.expires_at or now >= max(at_hand.checked_until, state.resume_at):
             return None
-        if now >= state.resume_at and state.flight is None:
+        if now >= state.resume_at and self._flight_here() is None:
             flight = state.flight = Flight()
-            self.completion.start(partial(self._fly, flight))
+            self.completion.start(partial(self._fly, flight), partial(self._landed, flight))
         return at_hand
 
     async def _joined(self) -> Flight:
@@ -156,7 +162,7 @@ class Renewer:
 
     async def _flown(self, flight: Flight) -> Flight:
         self.state.flight = flight
-        await self.completion.run(partial(self._fly, flight))
+        await self.completion.run(partial(self._fly, flight), partial(self._landed, flight))
         return flight
 
     async def _fly(self, flight: Flight) -> None:
@@ -169,26 +175,31 @@ class Renewer:
             self._failed(error)
         except Exception as error:  # noqa: BLE001 - a fault in a grant or format of the user's
             flight.error = error
-        finally:
-            if flight.copy is None and flight.error is None:
-                flight.error = TransportError("the event loop ended before the renewal did")
-            if self.state.flight is flight:
-                self.state.flight = None
-            flight.done.set()
+
+    def _landed(self, flight: Flight) -> None:
+        if flight.copy is None and flight.error is None:
+            flight.error = TransportError("the event loop ended before the renewal did")
+        if self.state.flight is flight:
+            self.state.flight = None
+        flight.done.set()
 
     def _failed(self, error: OAuthKitError) -> None:
         state, now = self.state, self.clock.monotonic()
-        usable = state.usable(now=now) is not None
+        usable = state.usable(now=now)
         state.failure, state.failures = error, state.failures + 1
-        pause = error.retry_after
+        pause, costly = error.retry_after, isinstance(error, _COSTLY)
         if pause is None:
-            pause = self._pause(state.failures - (0 if usable or isinstance(error, _COSTLY) else 1))
-        if isinstance(error, _CHEAP) and not usable:
+            pause = self._pause(state.failures - (1 if usable is None and not costly else 0))
+        if isinstance(error, _CHEAP) and usable is None:
             pause = 0.0
         pause = min(pause, self.replacement.policy.longest_pause)
+        if usable is not None and error.retry_after is None:
+            pause = min(pause, usable.expires_at - now)  # then it is worth a try whatever came
         state.resume_at = now + pause
         self.replacement.emit(
-            RenewalFailed(key=self.replacement.key, error=error, usable=usable, pause=pause)
+            RenewalFailed(
+                key=self.replacement.key, error=error, usable=usable is not None, pause=pause
+            )
         )
 
     def _pause(self, failures: int) -> float:

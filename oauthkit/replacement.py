@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import anyio
 import attrs
@@ -79,12 +79,13 @@ class Replacement:
                 if found is not None:
                     return found
                 async with self._lease() as lease:
+                    await self._settle(lease)
                     return await self._replaced(lease, flight)
             except StoreError as error:
                 if flight.asked or not self.policy.without_store:
                     raise
                 self.emit(StoreFailed(key=self.key, error=error))
-                return await self._replaced(_NoLease(self.state), flight)
+                return await self._replaced(_NoLease.of(self.state), flight)
             except _LookAgainError:
                 continue
         raise unsteady()
@@ -92,13 +93,13 @@ class Replacement:
     async def _found(self, flight: Flight) -> Copy | None:
         """Look at the store; return the token there unless it is to be renewed now.
 
-        One that is valid and stale is news at the first look: it is handed out, and renewed beside
-        the next call.
+        One that is valid and stale is news at the first look: it is handed out, and renewed
+        beside.
         """
         now = self.exchange.clock.monotonic()
         at_hand = self.state.usable(now=now)
         due = at_hand is None or now >= at_hand.checked_until
-        stored = await self._asked(self.store.load(self.key))
+        stored = await self._answered(self.store.load(self.key))
         if self.state.unsaved is not None:
             return None
         if stored is None:
@@ -109,13 +110,19 @@ class Replacement:
         found = self._adopted(stored)
         return found if due or self._serves(stored, flight) else None
 
+    async def _settle(self, lease: Lease) -> None:
+        """Offer the store again what it did not take, unless its own changed meanwhile."""
+        if self.state.unsaved is None:
+            return
+        before, token = self.state.unsaved
+        if await self._answered(lease.load()) == before:
+            await self._saved(lease, token)
+        self.state.unsaved = None
+
     async def _replaced(self, lease: Lease, flight: Flight) -> Copy:
-        stored = await self._asked(lease.load())
-        if self.state.unsaved is not None:
-            before, token = self.state.unsaved
-            self.state.unsaved = None
-            if stored == before:
-                return await self._kept(lease, before, token)
+        stored = await self._answered(lease.load())
+        if stored is None:
+            self.state.copy = None
         if stored is None and self.initial is not None:
             stored = self.initial
             await self._saved(lease, stored)
@@ -124,16 +131,17 @@ class Replacement:
                 return self._adopted(stored)
         if stored is not None and self._serves(stored, flight):
             return self._adopted(stored)
-        if not getattr(lease, "held", True):
+        if not getattr(lease, "held", True):  # never had, or over: this process was stopped
             raise _LookAgainError
         return await self._fetched(lease, stored, flight)
 
     async def _fetched(self, lease: Lease, stored: Token | None, flight: Flight) -> Copy:
         refusal: InvalidGrant | None = None
+        ends = anyio.current_time() + self.policy.timeout
         for right in self._rights(stored):
             started = self.exchange.clock.monotonic()
             try:
-                token = await self._exchanged(right, stored)
+                token = await self._exchanged(right, stored, seconds=ends - anyio.current_time())
             except InvalidGrant as error:
                 self.state.spent.append(_digest(right))
                 refusal = error
@@ -141,9 +149,9 @@ class Replacement:
                     stored = await self._without_refresh_token(lease, stored)
                 continue
             flight.asked = True
-            kept = await self._kept(lease, stored, token)
-            if right.repeat is Repeat.ONCE and right is self.grant:
+            if right is self.grant and _used_up(right, token):
                 self.state.spent.append(_digest(right))
+            kept = await self._kept(lease, stored, token)
             self.emit(
                 TokenRenewed(
                     key=self.key,
@@ -183,9 +191,11 @@ class Replacement:
             and (right.repeat is Repeat.ALWAYS or _digest(right) not in self.state.spent)
         ]
 
-    async def _exchanged(self, right: GrantStrategy, stored: Token | None) -> Token:
+    async def _exchanged(
+        self, right: GrantStrategy, stored: Token | None, *, seconds: float
+    ) -> Token:
         try:
-            token = await self.exchange.token(right, previous=stored)
+            token = await self.exchange.token(right, previous=stored, seconds=seconds)
         except ConfigurationError:
             raise
         except OAuthKitError as error:
@@ -202,7 +212,7 @@ class Replacement:
 
     async def _without_refresh_token(self, lease: Lease, stored: Token) -> Token:
         """Drop a refresh token that was refused, unless the stored one changed meanwhile."""
-        if await self._asked(self.store.load(self.key)) != stored:
+        if await self._answered(lease.load()) != stored:
             raise _LookAgainError
         dropped = attrs.evolve(stored, refresh_token=None, refresh_expires_at=None)
         try:
@@ -220,34 +230,40 @@ class Replacement:
         if old is not None and self.state.is_rejected(old.token):
             rejections = old.rejections + 1
         new = self._copy(token, fetched=True, rejections=rejections)
+        # The server may have rotated the refresh token. Whatever happens now, what it gave is kept
+        # at hand, and the store is offered it again while it still has what this token follows.
+        pending = self.state.unsaved = (before, token)
         try:
             await self._saved(lease, token)
+        except _LookAgainError:
+            if before is None:  # where the store has nothing, that may be a logout
+                self.state.unsaved = None
+            raise
         except StoreError as error:
-            # The server may have rotated the refresh token: what it gave is kept at hand, and the
-            # store is offered it again.
-            self.state.unsaved = (before, token)
             new.good_until = new.checked_until = -math.inf
             self.state.copy, self.state.rejected = new, None
             message = "the token was renewed, and the store did not take it; it is kept at hand"
             raise StoreError(message) from error
+        if self.state.unsaved is pending:
+            self.state.unsaved = None
         self.state.copy, self.state.rejected = new, None
         return new
 
     async def _saved(self, lease: Lease, token: Token) -> None:
         try:
-            with anyio.fail_after(self.policy.save_timeout):
-                await self._asked(lease.save(token))
+            await self._answered(lease.save(token))
         except LeaseLost:
             raise _LookAgainError from None
-        except TimeoutError as error:
-            message = f"the store did not take the token within {self.policy.save_timeout:g} s"
-            raise StoreError(message) from error
 
     def _serves(self, stored: Token, flight: Flight, *, leeway: float | None = None) -> bool:
         """Tell whether a stored token is what this renewal is for."""
         wanted = not self.state.is_rejected(stored) and stored.access_token != flight.unwanted
+        at_hand, clock = self.state.copy, self.exchange.clock
+        if at_hand is not None and at_hand.token == stored:  # the wall clock may have been set
+            ends = at_hand.stale_at if leeway is None else at_hand.expires_at
+            return wanted and clock.monotonic() < ends
         leeway = self.policy.leeway if leeway is None else leeway
-        return wanted and stored.fresh(now=self.exchange.clock.time(), leeway=leeway)
+        return wanted and stored.fresh(now=clock.time(), leeway=leeway)
 
     def _adopted(self, stored: Token) -> Copy:
         """Take a token from the store, or go on with the same one."""
@@ -276,7 +292,9 @@ class Replacement:
     @asynccontextmanager
     async def _lease(self) -> AsyncIterator[Lease]:
         """Hold the store's lease; waiting for it has an end, and giving it back cannot fail."""
-        lease = None
+        lease: Lease | None = None
+        failure: Exception | None = None
+        ended = False
         with anyio.CancelScope() as patience:
             patience.deadline = anyio.current_time() + self.policy.timeout
             manager = self.store.lease(self.key)
@@ -284,18 +302,33 @@ class Replacement:
             patience.deadline = math.inf
             try:
                 yield lease
+                ended = True
+            except Exception as error:  # noqa: BLE001 - raised again, whatever the store does now
+                failure, ended = error, True
             finally:
                 patience.deadline = anyio.current_time() + self.policy.save_timeout
                 try:
                     await self._asked(manager.__aexit__(None, None, None))
                 except StoreError as error:  # it runs out by itself
                     self.emit(StoreFailed(key=self.key, error=error))
-        if lease is None:
+        if failure is not None:
+            raise failure
+        if not ended:
             message = (
                 f"the lease of {self.key!r} could not be had within {self.policy.timeout:g} s: "
                 "somebody else holds it for longer than a renewal may take"
             )
             raise StoreError(message)
+
+    async def _answered(self, answer: Awaitable[T]) -> T:
+        """Return what the store answers in time; nobody can cancel a renewal that waits for it."""
+        seconds = self.policy.save_timeout
+        try:
+            with anyio.fail_after(seconds):
+                return await self._asked(answer)
+        except TimeoutError as error:
+            message = f"{type(self.store).__name__} did not answer within {seconds:g} s"
+            raise StoreError(message) from error
 
     async def _asked(self, answer: Awaitable[T]) -> T:
         """Return what the store answers; whatever else it raises becomes a `StoreError`."""
@@ -317,17 +350,28 @@ class _NoLease:
     """Stand in for the lease of a store that cannot be asked (`RenewalPolicy.without_store`)."""
 
     state: TokenState
+    before: Token | None
     held: bool = True
+
+    @classmethod
+    def of(cls, state: TokenState) -> Self:
+        at_hand = None if state.copy is None else state.copy.token
+        return cls(state, at_hand if state.unsaved is None else state.unsaved[0])
 
     async def load(self) -> Token | None:
         return None if self.state.copy is None else self.state.copy.token
 
     async def save(self, token: Token) -> None:
-        self.state.unsaved = (await self.load(), token)
+        self.state.unsaved = (self.before, token)
 
 
 _STORED_RIGHT: Final = RefreshToken(refresh_token="-")  # noqa: S106 - stands for any
 """What a session without a grant renews by: whatever refresh token is stored."""
+
+
+def _used_up(right: GrantStrategy, token: Token) -> bool:
+    kept = isinstance(right, RefreshToken) and right.refresh_token == token.refresh_token
+    return right.repeat is Repeat.ONCE and not kept
 
 
 def _digest(right: GrantStrategy) -> str:

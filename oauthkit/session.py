@@ -2,13 +2,13 @@
 
 import copy
 import math
+import re
 import time as system_clock
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, Unpack, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, Unpack, cast
 
 import anyio
 import attrs
@@ -49,7 +49,8 @@ else:
 
     R = TypeVar("R")
 
-_OWN_KEY = "token"
+_OWN_KEY: Final = "this session's own token"
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 
 
 class AsyncTokenSession(Generic[R]):
@@ -127,7 +128,8 @@ class AsyncTokenSession(Generic[R]):
                 check_async_client(client)
         recheck = policy.recheck
         if store is None:
-            store, recheck = MemoryStore(), math.inf  # nobody else knows it
+            # Nobody else knows it, so only its owner's own renewals compete for the lease.
+            store, recheck = MemoryStore(lease_seconds=4 * policy.timeout), math.inf
         self._owned = http is None
         self._http: AsyncHTTPClient[R] = _new_client(base_url) if http is None else http
         self._base = _base(None if http is None else base_url)
@@ -239,7 +241,13 @@ class AsyncTokenSession(Generic[R]):
         Args:
             key: For example a resource owner's identifier.
             grant: By what right a first token is asked for; None is "only what the store holds".
+
+        Raises:
+            ConfigurationError: The key is the one of a session that was given none.
         """
+        if key == _OWN_KEY:
+            message = f"no resource owner may be called {key!r}: that is the session's own key"
+            raise ConfigurationError(message)
         own = self._renewer.replacement
         if grant is None and own.grant is not None and own.grant.for_client:
             grant = own.grant
@@ -308,8 +316,8 @@ class AsyncTokenSession(Generic[R]):
 
     def _absolute(self, url: Any) -> Any:
         """Put the base in front of a relative URL, as the HTTP libraries do."""
-        text = str(url)
-        if self._base is None or urlsplit(text).scheme or text.startswith("//"):
+        text = url if isinstance(url, str) else str(url)
+        if self._base is None or _ABSOLUTE.match(text):
             return url
         return f"{self._base}/{text.removeprefix('/')}" if text else self._base
 

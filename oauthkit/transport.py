@@ -5,11 +5,11 @@ package itself is taken from the modules that are loaded.
 """
 
 import sys
+from contextlib import aclosing
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar
 
 import anyio
-import attrs
 
 from oauthkit.errors import ConfigurationError, ResponseError, TransportError
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
@@ -48,15 +48,49 @@ class RequestOptions(TypedDict, total=False):
 class AsyncHTTPClient(Protocol[R_co]):
     """Be an `httpx.AsyncClient` or an `httpx2.AsyncClient`, as far as it is used here."""
 
-    async def request(self, method: str, url: Any, **options: Any) -> R_co:
+    async def request(
+        self,
+        method: str,
+        url: Any,
+        *,
+        content: Any = ...,
+        data: Any = ...,
+        files: Any = ...,
+        json: Any = ...,
+        params: Any = ...,
+        headers: Any = ...,
+        cookies: Any = ...,
+        auth: Any = ...,
+        follow_redirects: Any = ...,
+        timeout: Any = ...,  # noqa: ASYNC109 - the libraries' own
+        extensions: Any = ...,
+    ) -> R_co:
         """Send a request and read the answer."""
         ...
 
-    def stream(self, method: str, url: Any, **options: Any) -> "AbstractAsyncContextManager[R_co]":
+    def stream(
+        self,
+        method: str,
+        url: Any,
+        *,
+        content: Any = ...,
+        data: Any = ...,
+        files: Any = ...,
+        json: Any = ...,
+        params: Any = ...,
+        headers: Any = ...,
+        cookies: Any = ...,
+        auth: Any = ...,
+        follow_redirects: Any = ...,
+        timeout: Any = ...,
+        extensions: Any = ...,
+    ) -> "AbstractAsyncContextManager[R_co]":
         """Send a request and leave the answer to be read."""
         ...
 
-    async def send(self, request: Any, **options: Any) -> R_co:
+    async def send(
+        self, request: Any, *, stream: bool = ..., auth: Any = ..., follow_redirects: Any = ...
+    ) -> R_co:
         """Send a request that was built before."""
         ...
 
@@ -164,20 +198,20 @@ async def send(
 
 async def _read(response: Any) -> HTTPResponse:
     headers = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in response.headers.raw]
-    answer = HTTPResponse(response.status_code, headers)
-    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-    length = answer.headers.get("content-length", "")
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    length = response.headers.get("content-length", "")
     if encoding not in {"", "identity"}:
         message = f"the answer is compressed with {encoding!r}, which was declined"
         raise ResponseError(message, status_code=response.status_code)
     if length.isdecimal() and int(length[:20]) > LARGEST_ANSWER:
         raise _too_large(response.status_code)
     content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > LARGEST_ANSWER:
-            raise _too_large(response.status_code)
-    return attrs.evolve(answer, content=bytes(content))
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > LARGEST_ANSWER:
+                raise _too_large(response.status_code)
+    return HTTPResponse(response.status_code, headers, bytes(content))
 
 
 def _too_large(status_code: int) -> ResponseError:

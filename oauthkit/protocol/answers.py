@@ -7,9 +7,9 @@ bounded or refused, and every refusal is a `ResponseError` with an excerpt that 
 import json
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final, NoReturn
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, quote_plus
 
 from oauthkit.errors import ResponseError, printable
 from oauthkit.protocol.messages import HTTPResponse
@@ -17,17 +17,25 @@ from oauthkit.protocol.secret import Unprintable
 
 _DEEPEST: Final = 64
 _MOST_CONTAINERS: Final = 10_000
+_MOST_PARTS: Final = 50_000
 _MOST_FIELDS: Final = 1_000
-_EXCERPT_BYTES: Final = 4_096
+_LONGEST_FORM: Final = 262_144
+_MOST_SHOWN: Final = 4_096
 _SHORTEST_SECRET: Final = 4
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
-_FORM: Final = re.compile(r"[\w.~%+-]+=[^\s<>\"{}]*(?:&[\w.~%+-]+=[^\s<>\"{}]*)*", re.ASCII)
-_NAMED_SECRET: Final = re.compile(
-    r"((?:token|secret|password|code|verifier|assertion|authorization)\w*\"?\s*[=:>]\s*\"?)"
-    r"[^\"&<\s,}]+",
-    re.IGNORECASE,
+_SHORTEST_OPAQUE: Final = 24
+# Every repetition below is possessive, or ends where the next part begins: an answer made to be
+# slow to read is read in one pass.
+_UP_TO_BRACKET: Final = re.compile(
+    r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+"?)*+([\[\]{}]?)', re.DOTALL
 )
-_OPAQUE: Final = re.compile(r"(?=[^\s]*\d)[\w.~+/=%-]{24,}", re.ASCII)
+_FORM: Final = re.compile(r"[\w.~%+-]++=[^\s<>\"{}&]*+(?:&[\w.~%+-]++=[^\s<>\"{}&]*+)*+", re.ASCII)
+_NAMED_SECRET: Final = re.compile(
+    r"((?:token|secret|passw|code|verifier|assertion|authorization)\w*+[\"']?\s*+[=:>]\s*+"
+    r"(?:(?:basic|bearer|dpop)\s++)?)"
+    r"(?:\"(?:[^\"\\]++|\\.)*+\"?|'[^']*+'?|[^\"'&<\s,}]++)",
+    re.IGNORECASE | re.DOTALL,
+)
+_OPAQUE: Final = re.compile(rf"[\w.~+/=%-]{{{_SHORTEST_OPAQUE},}}+", re.ASCII)
 
 
 def decode_fields(response: HTTPResponse, *, secrets: Collection[str] = ()) -> Unprintable:
@@ -45,21 +53,12 @@ def decode_fields(response: HTTPResponse, *, secrets: Collection[str] = ()) -> U
     """
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        text = response.content.decode("utf-8-sig")
-        if kind.endswith(("/json", "+json")):
-            return _json_fields(text)
-        if kind == "application/x-www-form-urlencoded":
-            return _form_fields(text)
-        if kind.endswith(("/xml", "+xml")) and "html" not in kind:
-            # XML is rare: its reader is loaded by who meets it.
-            from oauthkit.protocol.xml_fields import xml_fields  # noqa: PLC0415
-
-            return xml_fields(response.content)
-        return _guessed_fields(text, kind)
+        return _fields(response.content, kind)
     except (ValueError, RecursionError) as error:
         reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        message = f"the answer cannot be read as {printable(kind, 60) or 'anything'}: {reason}"
-        raise unusable(response, message, secrets=secrets) from None
+    # Raised out here, so that the error does not carry the reader's own, which quotes the answer.
+    message = f"the answer cannot be read as {printable(kind, 60) or 'anything'}: {reason}"
+    raise unusable(response, message, secrets=secrets)
 
 
 def unusable(
@@ -84,27 +83,72 @@ def excerpt(content: bytes, *, secrets: Collection[str] = ()) -> str:
         content: The answer's body.
         secrets: What must not be shown.
     """
-    return printable(masked(content[:_EXCERPT_BYTES].decode(errors="replace"), secrets=secrets))
+    head = content[: 4 * _MOST_SHOWN + 4]  # a character has at most four bytes
+    return printable(masked(head.decode(errors="replace"), secrets=secrets))
 
 
 def masked(text: str, *, secrets: Collection[str] = ()) -> str:
-    """Return text from a server with whatever may be a secret masked.
+    """Return the beginning of a text from a server, with whatever may be a secret masked.
 
     Args:
         text: What came.
         secrets: Values that are known to be secret.
     """
-    for value in sorted(secrets, key=len, reverse=True):
+    shown = without_secrets(text[:_MOST_SHOWN], secrets)
+    shown = _OPAQUE.sub(_mask_opaque, _NAMED_SECRET.sub(r"\1***", shown))
+    if len(text) <= _MOST_SHOWN:
+        return shown
+    # The cut may have gone through a secret, and what is left of it looks like none.
+    longest = max((len(spelling) for spelling in _spellings(secrets)), default=0)
+    return shown[: -max(longest, _SHORTEST_OPAQUE)]
+
+
+def without_secrets(text: str, secrets: Collection[str]) -> str:
+    """Return a text from a server with known secrets masked, however it spells them.
+
+    Args:
+        text: What came.
+        secrets: Values that are known to be secret.
+    """
+    for spelling in sorted(_spellings(secrets), key=len, reverse=True):
+        text = text.replace(spelling, "***")
+    return text
+
+
+def _spellings(secrets: Collection[str]) -> Iterator[str]:
+    for value in secrets:
         if len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, "***")
-    return _OPAQUE.sub("***", _NAMED_SECRET.sub(r"\1***", text))
+            in_json = json.dumps(value)[1:-1]
+            yield from (value, in_json, in_json.replace("/", "\\/"))
+            yield from (
+                quote(value, safe="", errors="replace"),
+                quote_plus(value, errors="replace"),
+            )
+
+
+def _mask_opaque(match: re.Match[str]) -> str:
+    return "***" if any(map(str.isdigit, match[0])) else match[0]
+
+
+def _fields(content: bytes, kind: str) -> Unprintable:
+    text = content.decode("utf-8-sig")
+    if kind.endswith(("/json", "+json")):
+        return _json_fields(text)
+    if kind == "application/x-www-form-urlencoded":
+        return _form_fields(text)
+    if kind.endswith(("/xml", "+xml")) and "html" not in kind:
+        # XML is rare: its reader is loaded by who meets it.
+        from oauthkit.protocol.xml_fields import xml_fields  # noqa: PLC0415
+
+        return xml_fields(content)
+    return _guessed_fields(text, kind)
 
 
 def _guessed_fields(text: str, kind: str) -> Unprintable:
     stripped = text.strip()
     if stripped.startswith("{"):
         return _json_fields(text)
-    if not kind.endswith("html") and _FORM.fullmatch(stripped):
+    if not kind.endswith("html") and _FORM.match(stripped):
         return _form_fields(stripped)
     message = "it is neither JSON nor form-urlencoded" if stripped else "it is empty"
     raise ValueError(message)
@@ -124,16 +168,18 @@ def _json_fields(text: str) -> Unprintable:
 
 
 def _check_depth(text: str) -> None:
+    message = "it is nested too deeply, or has too many parts"
+    if text.count(",") > _MOST_PARTS:
+        raise ValueError(message)
     if text.count("{") + text.count("[") <= _DEEPEST:
         return
     depth = containers = 0
-    for match in _BRACKETS.finditer(text):
-        if match[0] in "{[":
+    for match in _UP_TO_BRACKET.finditer(text):
+        if match[1] in {"{", "["}:
             depth, containers = depth + 1, containers + 1
-        elif match[0] in "]}":
+        elif match[1]:
             depth -= 1
-        if depth > _DEEPEST or containers > _MOST_CONTAINERS:
-            message = "it is nested too deeply, or has too many parts"
+        if not 0 <= depth <= _DEEPEST or containers > _MOST_CONTAINERS:
             raise ValueError(message)
 
 
@@ -166,10 +212,11 @@ def _finite(text: str) -> float:
 
 
 def _form_fields(text: str) -> Unprintable:
-    if not _FORM.fullmatch(text.strip()):
-        message = "it is not form-urlencoded"
+    stripped = text.strip()
+    if len(stripped) > _LONGEST_FORM or not _FORM.fullmatch(stripped):
+        message = "it is not form-urlencoded, or is longer than 256 KiB"
         raise ValueError(message)
     pairs = parse_qsl(
-        text.strip(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        stripped, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
     )
     return Unprintable(_object(list(pairs)))

@@ -6,18 +6,27 @@ resource owner to; the value waits in the web session or an authenticated cookie
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from secrets import token_urlsafe
 from typing import Any, Final, Self
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import attrs
 
-from oauthkit.errors import AccessDenied, CallbackError, ConfigurationError, ErrorResponse
+from oauthkit.errors import (
+    AccessDenied,
+    CallbackError,
+    ConfigurationError,
+    ErrorResponse,
+    printable,
+)
+from oauthkit.protocol.formats import FORM, ParameterValue
 from oauthkit.protocol.grants import AuthorizationCode, scope_text
 from oauthkit.protocol.messages import Origin
 from oauthkit.protocol.pkce import check_verifier, new_verifier, s256_challenge
-from oauthkit.protocol.secret import NoPickle, Unprintable, secret
+from oauthkit.protocol.secret import NoPickle, SecretStr, Unprintable, secret
 from oauthkit.protocol.server import AuthorizationServer
 
 Callback = str | Mapping[str, Any] | Iterable[tuple[str, str]]
@@ -38,6 +47,11 @@ _OURS: Final = frozenset(
     }
 )
 _ANSWERS: Final = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
+_URL: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|/|[^=?]*\?)")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_VISIBLE: Final = re.compile(r"[^\x00-\x20\x7f\\#]+")
+_NEEDED: Final = ("url", "state", "code_verifier", "redirect_uri", "token_endpoint")
+_OPTIONAL: Final = ("nonce", "issuer", "return_to")
 
 
 @attrs.frozen(kw_only=True)
@@ -89,7 +103,7 @@ class AuthorizationRequest(NoPickle):
         *,
         redirect_uri: str,
         scope: str | Iterable[str] | None = None,
-        additional: Mapping[str, str] | None = None,
+        additional: Mapping[str, ParameterValue] | None = None,
         return_to: str | None = None,
     ) -> Self:
         """Start a login.
@@ -114,19 +128,19 @@ class AuthorizationRequest(NoPickle):
         if methods is not None and "S256" not in methods:
             message = f"the server knows PKCE only by {methods}, and S256 is required (RFC 7636)"
             raise ConfigurationError(message)
-        state, code_verifier = token_urlsafe(32), new_verifier()
+        state, code_verifier = SecretStr(token_urlsafe(32)), SecretStr(new_verifier())
         scope = scope_text(scope)
-        nonce = token_urlsafe(32) if "openid" in (scope or "").split() else None
-        parameters = {
-            "response_type": "code",
-            "client_id": client_id,
-            "redirect_uri": _checked_redirect_uri(redirect_uri),
-            "scope": scope,
-            "state": state,
-            "nonce": nonce,
-            "code_challenge": s256_challenge(code_verifier),
-            "code_challenge_method": "S256",
-        }
+        nonce = SecretStr(token_urlsafe(32)) if "openid" in (scope or "").split() else None
+        parameters = Unprintable(
+            response_type="code",
+            client_id=client_id,
+            redirect_uri=_checked_redirect_uri(redirect_uri),
+            scope=scope,
+            state=state,
+            nonce=nonce,
+            code_challenge=s256_challenge(code_verifier),
+            code_challenge_method="S256",
+        )
         return cls(
             url=_with_query(server.authorization_endpoint, parameters, additional or {}),
             state=state,
@@ -151,8 +165,14 @@ class AuthorizationRequest(NoPickle):
             ErrorResponse: The server, or the resource owner (`AccessDenied`), said no.
         """
         parameters = _parameters(callback)
-        state = parameters.get("state", "")
-        if not hmac.compare_digest(state.encode(errors="replace"), self.state.encode()):
+        del callback  # a traceback that shows local values would show the code in it
+        if parameters is None:
+            message = (
+                "the callback has a parameter twice, too many, or is no callback at all "
+                "(RFC 6749 §3.1)"
+            )
+            raise CallbackError(message)
+        if not self._fits(parameters.get("state", "")):
             message = (
                 "the callback's state is not that of this login (RFC 6749 §10.12); it may be "
                 "forged, or belong to another tab; start the login again"
@@ -198,12 +218,22 @@ class AuthorizationRequest(NoPickle):
             ConfigurationError: This is not such a dict.
         """
         try:
-            login = cls(**data)
-            check_verifier(login.code_verifier)
-        except (TypeError, AttributeError) as error:
+            kept = Unprintable(data)
+            texts = all(isinstance(kept.get(name), str) for name in _NEEDED)
+            more = all(isinstance(kept.get(name), str | None) for name in _OPTIONAL)
+            login = cls(**kept) if texts and more else None
+        except (TypeError, ValueError):
+            login = None
+        if login is None or not isinstance(login.issuer_required, bool):
             message = "a kept login must be what AuthorizationRequest.to_dict() gives"
-            raise ConfigurationError(message) from error
+            raise ConfigurationError(message)
+        check_verifier(login.code_verifier)
+        _checked_return_to(login.return_to)
         return login
+
+    def _fits(self, state: str) -> bool:
+        theirs, ours = state.encode(errors="replace"), self.state.encode(errors="replace")
+        return hmac.compare_digest(theirs, ours) and bool(ours)
 
     def _check_issuer(self, issuer: str | None) -> None:
         if issuer is None and self.issuer_required:
@@ -218,15 +248,15 @@ class AuthorizationRequest(NoPickle):
 
 
 def _checked_redirect_uri(redirect_uri: str) -> str:
-    parts = urlsplit(redirect_uri)
-    if not parts.scheme or "#" in redirect_uri or not (parts.netloc or parts.path):
+    scheme, _, rest = redirect_uri.partition(":")
+    if not _SCHEME.fullmatch(scheme) or not _VISIBLE.fullmatch(rest):
         message = "redirect_uri must be an absolute URI without a fragment (RFC 6749 §3.1.2)"
         raise ConfigurationError(message)
-    if parts.scheme in {"http", "https"}:
+    if scheme.lower() in {"http", "https"}:
         Origin.of(redirect_uri)
-    elif "." not in parts.scheme:
+    elif "." not in scheme:
         message = (
-            f"the scheme of redirect_uri, {parts.scheme!r}, is neither https nor a reversed domain "
+            f"the scheme of redirect_uri, {scheme!r}, is neither https nor a reversed domain "
             "name such as com.example.app (RFC 8252 §7.1)"
         )
         raise ConfigurationError(message)
@@ -253,38 +283,37 @@ def _checked_return_to(return_to: str | None) -> str | None:
 
 
 def _with_query(
-    endpoint: str, parameters: Mapping[str, str | None], additional: Mapping[str, str]
+    endpoint: str, parameters: Mapping[str, str | None], additional: Mapping[str, ParameterValue]
 ) -> str:
-    for name in additional:
-        if name in _OURS:
-            message = (
-                f"additional= cannot set {name}: it belongs to the login itself, which is always "
-                "the code flow with state and PKCE (RFC 9700 §2.1)"
-            )
-            raise ConfigurationError(message)
     parts = urlsplit(endpoint)
-    present = {name: text for name, text in {**parameters, **additional}.items() if text}
-    query = "&".join(f"{quote(n, safe='')}={quote(t, safe='')}" for n, t in present.items())
+    wanted = Unprintable({**parameters, **additional})
+    present = {name for name, value in wanted.items() if value is not None and value != ""}
+    there = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    for name in [*(_OURS & additional.keys()), *(there & present)]:
+        message = (
+            f"{printable(name)} cannot be set by additional= or by the query of the "
+            "authorization_endpoint too: a parameter occurs once (RFC 6749 §3.1), and the login is "
+            "always the code flow with state and PKCE (RFC 9700 §2.1)"
+        )
+        raise ConfigurationError(message)
+    query = FORM.encode(wanted)[1].decode("ascii")
     return urlunsplit(parts._replace(query=f"{parts.query}&{query}" if parts.query else query))
 
 
-def _parameters(callback: Callback) -> Unprintable:
-    pairs = list(_pairs(callback))
-    found = Unprintable(pairs)
-    repeated = len(found) != len(pairs) or len(pairs) > _MOST_PARAMETERS
-    if repeated or not all(isinstance(text, str) for text in found.values()):
-        message = "the callback has a parameter twice, or too many (RFC 6749 §3.1)"
-        raise CallbackError(message)
-    return found
+def _parameters(callback: Callback) -> Unprintable | None:
+    """Return the parameters of a callback; None where it is malformed."""
+    try:
+        pairs = list(islice(_pairs(callback), _MOST_PARAMETERS + 1))
+        found = Unprintable(pairs)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    texts = all(isinstance(text, str) for pair in found.items() for text in pair)
+    return found if texts and len(found) == len(pairs) <= _MOST_PARAMETERS else None
 
 
 def _pairs(callback: Callback) -> Iterable[tuple[str, Any]]:
     if isinstance(callback, str):
-        query = urlsplit(callback).query if "?" in callback else callback
-        if len(query) > _LONGEST_CALLBACK:
-            message = f"the callback is longer than {_LONGEST_CALLBACK} characters"
-            raise CallbackError(message)
-        return parse_qsl(query, keep_blank_values=True)
+        return parse_qsl(_query(callback), keep_blank_values=True)
     multi_items = getattr(callback, "multi_items", None)  # Starlette's QueryParams
     if callable(multi_items):
         return list(multi_items())
@@ -295,3 +324,12 @@ def _pairs(callback: Callback) -> Iterable[tuple[str, Any]]:
         for name, value in callback.items()
         for text in (value if isinstance(value, list) else [value])
     )
+
+
+def _query(callback: str) -> str:
+    """Return the query of a URL, or a bare query, which may have a question mark in it too."""
+    if len(callback) > _LONGEST_CALLBACK:
+        raise ValueError
+    if not _URL.match(callback):
+        return callback
+    return callback.partition("#")[0].partition("?")[2]

@@ -8,14 +8,14 @@ from typing import Final
 import attrs
 
 _LONGEST: Final = 16_384  # characters of all header values that are looked at
-_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _PARAMETER: Final = re.compile(
-    rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))(?=[ \t]*(?:,|$))', re.DOTALL
+    rf'({_TOKEN})[ \t]*+=[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"|({_TOKEN}))(?=[ \t]*+(?:,|$))', re.DOTALL
 )
 _SCHEME: Final = re.compile(rf"({_TOKEN})(?:[ \t]+|(?=,|$))")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*(?=[ \t]*(?:,|$))")
 _GAP: Final = re.compile(r"[ \t,]+")
-_SKIP: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])*(?:"[^,]*)?', re.DOTALL)
+_SKIP: Final = re.compile(r'(?:"(?:[^"\\]++|\\.)*+(?:"|\\?$)|[^,"]++)++', re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -85,7 +85,7 @@ def _read(text: str, drafts: "list[_Draft]") -> None:
             position = drafts[-1].take_token68(text, scheme.end())
         else:
             skipped = _SKIP.match(text, position)
-            position = max(skipped.end() if skipped else 0, position + 1)
+            position = skipped.end() if skipped else len(text)
 
 
 @attrs.define

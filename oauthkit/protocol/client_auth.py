@@ -1,24 +1,31 @@
 """Who asks: how a client tells the authorization server who it is (RFC 6749 §2.3)."""
 
+import re
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
 from urllib.parse import quote
 
 import attrs
 
 from oauthkit.errors import ConfigurationError
-from oauthkit.protocol.secret import NoPickle, Unprintable, secret
+from oauthkit.protocol.secret import NoPickle, Unprintable, names_of, secret, unprintable
 from oauthkit.protocol.server import AuthorizationServer
+
+_UNFIT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @attrs.frozen
-class Authentication:
+class Authentication(NoPickle):
     """What a client adds to a request to be known."""
 
-    headers: Mapping[str, str] = attrs.field(factory=dict, converter=Unprintable)
-    parameters: Mapping[str, str] = attrs.field(factory=dict, converter=Unprintable)
+    headers: Mapping[str, str] = attrs.field(
+        factory=dict, converter=unprintable, hash=False, repr=names_of
+    )
+    parameters: Mapping[str, str] = attrs.field(
+        factory=dict, converter=unprintable, hash=False, repr=names_of
+    )
 
 
 class ClientAuth(NoPickle, ABC):
@@ -55,6 +62,10 @@ class PublicClient(ClientAuth):
     client_id: str
     confidential = False
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no identifier has."""
+        _check(client_id=self.client_id)
+
     def authenticate(self, server: AuthorizationServer) -> Authentication:
         """Put `client_id` into the body (RFC 6749 §3.2.1)."""
         return Authentication(parameters={"client_id": self.client_id})
@@ -79,7 +90,8 @@ class ClientSecretBasic(ClientAuth):
     raw: bool = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what cannot be told apart on the other side."""
+        """Refuse what no credential has, and what cannot be told apart on the other side."""
+        _check(client_id=self.client_id, client_secret=self.client_secret)
         if self.raw and ":" in self.client_id:
             message = (
                 "client_id has a colon, where raw Basic credentials are divided (RFC 7617 §2); "
@@ -108,8 +120,22 @@ class ClientSecretPost(ClientAuth):
     client_id: str
     client_secret: str = secret()
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no credential has."""
+        _check(client_id=self.client_id, client_secret=self.client_secret)
+
     def authenticate(self, server: AuthorizationServer) -> Authentication:
         """Put both into the body."""
         return Authentication(
             parameters={"client_id": self.client_id, "client_secret": self.client_secret}
         )
+
+
+def _check(**credentials: str) -> None:
+    for name, text in Unprintable(credentials).items():
+        if _UNFIT.search(text):
+            message = (
+                f"{name} has a control character, such as a line break read from a file, or a lone "
+                "surrogate; no credential has (RFC 6749 Appendix A)"
+            )
+            raise ConfigurationError(message)

@@ -80,17 +80,18 @@ def _number(value: object) -> float | None:
 def _moment(value: object, requested_at: float) -> float | None:
     number = _number(value)
     if number is None:
-        return _iso_8601(value) if isinstance(value, str) else None
-    if number < _YOUNGEST_MOMENT:
+        seconds = _iso_8601(value) if isinstance(value, str) else None
+    elif number < _YOUNGEST_MOMENT:
         return requested_at + _clamped(number)
-    seconds = number / 1000 if number >= _FIRST_MILLISECONDS else number
-    return min(seconds, requested_at + LONGEST_LIFE)
+    else:
+        seconds = number / 1000 if number >= _FIRST_MILLISECONDS else number
+    return None if seconds is None else min(seconds, requested_at + LONGEST_LIFE)
 
 
 def _iso_8601(text: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text.strip())
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return aware.timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.timestamp()

@@ -149,7 +149,7 @@ def _pairs(parameters: Mapping[str, ParameterValue]) -> Iterator[tuple[str, str]
         if isinstance(value, bool):
             yield name, "true" if value else "false"
         elif isinstance(value, str | int):
-            yield name, str(value)
+            yield name, value if isinstance(value, str) else str(value)
         else:
             for text in value or ():
                 yield name, text

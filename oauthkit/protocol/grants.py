@@ -11,7 +11,7 @@ import attrs
 from oauthkit.errors import ConfigurationError
 from oauthkit.protocol.formats import ParameterValue, RequestFormat
 from oauthkit.protocol.pkce import check_verifier
-from oauthkit.protocol.secret import NoPickle, Unprintable, secret
+from oauthkit.protocol.secret import NoPickle, Unprintable, names_of, secret, unprintable
 from oauthkit.protocol.token import Token
 
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
@@ -75,7 +75,7 @@ class GrantStrategy(NoPickle, ABC):
 
     request_format: RequestFormat | None = None
     additional: Mapping[str, ParameterValue] = attrs.field(
-        factory=dict, converter=Unprintable, hash=False
+        factory=dict, converter=unprintable, hash=False, repr=names_of
     )
 
     @abstractmethod
@@ -136,7 +136,9 @@ class AuthorizationCode(GrantStrategy):
     redirect_uri: str | None = None
     code_verifier: str | None = secret(default=None)
     token_endpoint: str | None = None
-    extra: Mapping[str, str] = attrs.field(factory=dict, converter=Unprintable, hash=False)
+    extra: Mapping[str, str] = attrs.field(
+        factory=dict, converter=unprintable, hash=False, repr=names_of
+    )
 
     def __attrs_post_init__(self) -> None:
         """Check the code verifier."""

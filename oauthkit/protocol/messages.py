@@ -1,5 +1,6 @@
 """HTTP as plain values, and which URLs may be endpoints."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Final
@@ -8,8 +9,14 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from oauthkit.errors import ConfigurationError, printable
+from oauthkit.protocol.secret import NoPickle, SecretBytes
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(
+    r"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+|[0-9a-f]*+:[0-9a-f:.]++(?:%[a-z0-9._~-]++)?"
+)
+_AUTHORITY: Final = re.compile(r"(?:[^\[\]]*@)?(?:\[[^\[\]]+\]|[^\[\]:@]+)(?::[0-9]*)?")
+_CREDENTIALS: Final = re.compile(r"//[^/]*@")
 
 
 class Headers(Mapping[str, str]):
@@ -44,7 +51,7 @@ class Headers(Mapping[str, str]):
 
 
 @attrs.frozen
-class HTTPRequest:
+class HTTPRequest(NoPickle):
     """A request to an authorization server, ready to be sent.
 
     Attributes:
@@ -54,17 +61,17 @@ class HTTPRequest:
     method: str
     url: str
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
-    content: bytes = attrs.field(default=b"", repr=lambda content: f"<{len(content)} bytes>")
+    content: bytes = attrs.field(default=b"", converter=SecretBytes)
     secrets: frozenset[str] = attrs.field(default=frozenset(), repr=False)
 
 
 @attrs.frozen
-class HTTPResponse:
+class HTTPResponse(NoPickle):
     """An answer, read whole."""
 
     status_code: int
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
-    content: bytes = attrs.field(default=b"", repr=lambda content: f"<{len(content)} bytes>")
+    content: bytes = attrs.field(default=b"", converter=SecretBytes)
 
 
 @attrs.frozen
@@ -84,8 +91,7 @@ class Origin:
         """
         parts = _split(url)
         port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        host = (parts.hostname or "").rstrip(".")
-        return cls(parts.scheme, host if host.isascii() else _ascii_host(host), port)
+        return cls(parts.scheme, _ascii_host(parts.hostname or ""), port)
 
     @property
     def default_port(self) -> bool:
@@ -147,27 +153,39 @@ def check_endpoint(url: str, *, name: str, allow_plain_http: bool = False) -> st
 
 
 def _split(url: str, *, name: str = "the URL") -> SplitResult:
-    if any(character <= " " or character == "\x7f" for character in url):
-        message = f"{name} {printable(url, 80)!r} has white space or control characters in it"
+    if any(character <= " " or character in "\x7f\\" for character in url):
+        message = (
+            f"{name} {_shown(url)} has white space, a control character or a backslash in "
+            "it, which are not read alike everywhere"
+        )
         raise ConfigurationError(message)
     try:
         parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        message = f"{name} is not a URL: {printable(url, 80)!r}"
-        raise ConfigurationError(message) from error
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0:
+        usable = parts.scheme in _DEFAULT_PORTS and parts.port != 0
+        usable = usable and bool(_AUTHORITY.fullmatch(parts.netloc))
+    except ValueError:
+        parts, usable = SplitResult("", "", "", "", ""), False
+    if not usable:
         message = (
-            f"{name} must be an absolute https:// URL (http:// for this machine), "
-            f"not {printable(url, 80)!r}"
+            f"{name} must be an absolute https:// URL (http:// for this machine), not {_shown(url)}"
         )
         raise ConfigurationError(message)
     return parts
 
 
 def _ascii_host(host: str) -> str:
+    """Return a host as HTTP libraries send it; one that two of them may read apart is refused."""
+    host = host.removesuffix(".")
     try:
-        return host.encode("idna").decode("ascii")
-    except UnicodeError as error:
-        message = f"the host {printable(host, 80)!r} is not a domain name"
-        raise ConfigurationError(message) from error
+        found = host if host.isascii() else host.encode("idna").decode("ascii")
+        alike = found == host or found.encode("ascii").decode("idna") == host
+    except UnicodeError:
+        found, alike = "", False
+    if not alike or not _HOST.fullmatch(found):
+        message = f"the host {printable(host, 80)!r} is not a domain name; write it as xn--…"
+        raise ConfigurationError(message)
+    return found
+
+
+def _shown(url: str) -> str:
+    return repr(printable(_CREDENTIALS.sub("//***@", url), 80))

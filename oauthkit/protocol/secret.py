@@ -1,5 +1,7 @@
 """Secrets that have no printable form."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -16,6 +18,18 @@ class SecretStr(str):
     def __repr__(self) -> str:
         """Hide the value."""
         return _MASK
+
+
+class SecretBytes(bytes):
+    """Be bytes whose printed form tells their number only."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Tell the number."""
+        return f"<{len(self)} bytes>"
+
+    __str__ = __repr__
 
 
 class Unprintable(dict[str, Any]):
@@ -48,6 +62,19 @@ class NoPickle:
     def __deepcopy__(self, _memo: object) -> "NoPickle":
         """Return the same immutable value."""
         return self
+
+
+def unprintable(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a copy that cannot be changed, and whose `repr` tells the names only.
+
+    `attrs.asdict` leaves it as it is, where it would make a plain dict of an `Unprintable`.
+    """
+    return MappingProxyType(Unprintable(members))
+
+
+def names_of(members: Mapping[str, Any]) -> str:
+    """Return the printed form of a mapping that may hold secrets: its names."""
+    return repr(Unprintable(members))
 
 
 def secret(*, default: Any = attrs.NOTHING, kw_only: bool | None = None) -> Any:

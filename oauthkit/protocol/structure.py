@@ -7,6 +7,7 @@ import cattrs
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?\d{1,19}(\.\d{1,19})?", re.ASCII)
+_LARGEST: Final = 1.7e308  # beyond it, an integer is no float
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -26,16 +27,33 @@ def structured(value: object, kind: Any, *, name: str) -> Any:
     try:
         return _CONVERTER.structure(value, kind)
     except cattrs.BaseValidationError as error:
-        reasons = "; ".join(cattrs.transform_error(error, path=name))
-        raise ValueError(reasons) from None
-    except (ValueError, TypeError) as error:
-        message = f"{name}: {error}"
-        raise ValueError(message) from None
+        reason = "; ".join(cattrs.transform_error(error, path=name, format_exception=_told))
+    except Exception as error:  # noqa: BLE001 - a type's own constructor may raise anything
+        reason = f"{_told(error, kind)} @ {name}"
+    # Raised out here, so that the error does not carry cattrs' own, which may quote the value.
+    raise ValueError(reason)
+
+
+def unstructured(value: object) -> Any:
+    """Return a typed value as JSON values, as `structured` takes them."""
+    return _CONVERTER.unstructure(value)
+
+
+class _MismatchError(ValueError):
+    """Say in one's own words what was expected and what came."""
+
+
+def _told(error: BaseException, kind: Any) -> str:
+    if isinstance(error, _MismatchError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return "required field missing"
+    return f"expected {getattr(kind, '__name__', kind)}"
 
 
 def _refuse(value: object, expected: str) -> NoReturn:
     message = f"expected {expected}, got {type(value).__name__}"
-    raise ValueError(message)
+    raise _MismatchError(message)
 
 
 def _text(value: object, _: object) -> str:
@@ -53,7 +71,7 @@ def _integer(value: object, _: object) -> int:
 def _number(value: object, _: object) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _LARGEST:
         _refuse(value, "a number")
     return float(value)
 

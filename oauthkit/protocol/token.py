@@ -1,20 +1,16 @@
 """A token, as a value."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final, Self
 
 import attrs
 
 from oauthkit.errors import ConfigurationError
-from oauthkit.protocol.secret import NoPickle, Unprintable, secret
+from oauthkit.protocol.secret import NoPickle, Unprintable, names_of, secret, unprintable
 
 _TEXT: Final = (str, type(None))
 _MOMENT: Final = (int, float, type(None))
-
-
-def _extra(members: Mapping[str, Any]) -> Mapping[str, Any]:
-    return MappingProxyType(Unprintable(members))
+_FARTHEST: Final = 1e12  # seconds; no clock will show it, and no arithmetic fails before it
 
 
 def _seconds(value: float | None) -> float | None:
@@ -54,7 +50,7 @@ class Token(NoPickle):
     scope: str | None = None
     id_token: str | None = secret(default=None)
     extra: Mapping[str, Any] = attrs.field(
-        factory=dict, converter=_extra, hash=False, repr=lambda extra: f"<{', '.join(extra)}>"
+        factory=dict, converter=unprintable, hash=False, repr=names_of
     )
 
     def fresh(self, *, now: float, leeway: float) -> bool:
@@ -83,7 +79,8 @@ class Token(NoPickle):
         """Return the token as a plain dict of JSON values, **secrets included**, for keeping."""
         fields = attrs.asdict(self, recurse=False)
         further = {name: fields.pop(name) for name in self._further_fields()}
-        extra = {**self.extra, **{name: v for name, v in further.items() if v is not None}}
+        said = {name: value for name, value in further.items() if value is not None}
+        extra = {**self.extra, **_plain(said)}
         plain = {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
         return plain | {"extra": extra}
 
@@ -97,15 +94,22 @@ class Token(NoPickle):
         Raises:
             ConfigurationError: This is not such a dict.
         """
-        known: dict[str, Any] = {n: data[n] for n in _SHAPE if data.get(n) is not None}
-        kept = data.get("extra")
-        extra: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
-        further = {name: extra.pop(name) for name in cls._further_fields() if name in extra}
+        try:
+            known = Unprintable((n, data[n]) for n in _SHAPE if data.get(n) is not None)
+            extra = Unprintable(data.get("extra") or {})
+        except (AttributeError, TypeError, ValueError):
+            message = "a kept token must be what Token.to_dict() gives, a dict"
+            raise ConfigurationError(message) from None
         for name, kinds in _SHAPE.items():
-            if not isinstance(known.get(name), kinds) or isinstance(known.get(name), bool):
+            if not _fits(known.get(name), kinds):
                 message = f"a kept token must be what Token.to_dict() gives; its {name!r} is not"
                 raise ConfigurationError(message)
-        return cls(**known, **further, extra=extra)
+        further = Unprintable((n, extra.pop(n)) for n in cls._further_fields() if n in extra)
+        try:
+            return cls(**known, **_typed(cls, further), extra=extra)
+        except ValueError as error:
+            message = f"a kept token must be what {cls.__name__}.to_dict() gives; {error}"
+            raise ConfigurationError(message) from None
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -128,18 +132,43 @@ def further_fields(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields that a token class declares beyond `Token`, typed, and all unknown ones.
 
+    A field that is null was left out.
+
     Raises:
         ValueError: A field is not of the declared type.
     """
     extra = Unprintable((name, value) for name, value in fields.items() if name not in _KNOWN)
     names = token_class._further_fields()  # noqa: SLF001 - the same module
-    present = {name: extra.pop(name) for name in names if name in extra}
+    present = Unprintable((name, extra.pop(name)) for name in names if name in extra)
+    return _typed(token_class, present), extra
+
+
+def _typed(token_class: type[Token], members: Mapping[str, Any]) -> dict[str, Any]:
+    present = Unprintable((name, value) for name, value in members.items() if value is not None)
     if not present:
-        return {}, extra
+        return present
     from oauthkit.protocol.structure import structured  # noqa: PLC0415 - loaded by the subclass
 
     types = attrs.fields_dict(attrs.resolve_types(token_class))
-    return {name: structured(v, types[name].type, name=name) for name, v in present.items()}, extra
+    return Unprintable(
+        (name, structured(value, types[name].type, name=name)) for name, value in present.items()
+    )
+
+
+def _plain(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not members:
+        return members
+    from oauthkit.protocol.structure import unstructured  # noqa: PLC0415 - loaded by the subclass
+
+    return {
+        name: str(value) if isinstance(value, str) else unstructured(value)
+        for name, value in members.items()
+    }
+
+
+def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    number = value if isinstance(value, int | float) else 0
+    return isinstance(value, kinds) and not isinstance(value, bool) and abs(number) <= _FARTHEST
 
 
 _KNOWN: Final = frozenset(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
@@ -15,13 +16,13 @@ from oauthkit.errors import (
     Recovery,
     printable,
 )
-from oauthkit.protocol.answers import decode_fields, masked, unusable
+from oauthkit.protocol.answers import decode_fields, masked, unusable, without_secrets
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.expiry import expires_at, refresh_expires_at
 from oauthkit.protocol.formats import ParameterValue
 from oauthkit.protocol.grants import AuthorizationCode, GrantStrategy
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
-from oauthkit.protocol.secret import Unprintable, secrets_of
+from oauthkit.protocol.secret import SecretStr, Unprintable, secrets_of
 from oauthkit.protocol.server import Adapter, AuthorizationServer
 from oauthkit.protocol.token import Token, further_fields
 
@@ -30,20 +31,13 @@ _REDIRECTS: Final = range(300, 400)
 _CLIENT_ERRORS: Final = range(400, 500)
 _UNAUTHORIZED: Final = 401
 _TOO_MANY: Final = 429
+_LONGEST_PAGE: Final = 2_048
 _BUSY: Final = frozenset({408, 425, _TOO_MANY})
 
 _ERRORS: Final[Mapping[str, type[ErrorResponse]]] = {
     "invalid_client": InvalidClient,
     "invalid_grant": InvalidGrant,
     "access_denied": AccessDenied,
-}
-_RECOVERIES: Final[Mapping[str, Recovery]] = {
-    "temporarily_unavailable": Recovery.RETRY_LATER,
-    "server_error": Recovery.RETRY_LATER,
-    "slow_down": Recovery.RETRY_LATER,
-    "login_required": Recovery.REAUTHORIZE,
-    "interaction_required": Recovery.REAUTHORIZE,
-    "consent_required": Recovery.REAUTHORIZE,
 }
 
 
@@ -88,7 +82,7 @@ def build_token_request(
         server.token_endpoint,
         {"content-type": content_type, "accept": server.accept, **authentication.headers},
         content,
-        secrets_of(client_auth) | secrets_of(grant),
+        secrets_of(client_auth) | secrets_of(grant) | _credentials(authentication.headers),
     )
 
 
@@ -148,9 +142,15 @@ def retry_after(response: HTTPResponse, *, now: float) -> float | None:
     if re.fullmatch(r"\d{1,9}", text, re.ASCII):
         return float(text)
     try:
-        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
+        moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(aware.timestamp() - now, 0.0)
+
+
+def _credentials(headers: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(SecretStr(value.rpartition(" ")[2]) for value in headers.values())
 
 
 def _combined(*sources: Mapping[str, ParameterValue]) -> Unprintable:
@@ -164,7 +164,8 @@ def _combined(*sources: Mapping[str, ParameterValue]) -> Unprintable:
                     "(RFC 6749 §3.2)"
                 )
                 raise ConfigurationError(message)
-            combined[name] = value if value is not None else combined.get(name)
+            if value is not None:
+                combined[name] = SecretStr(value) if isinstance(value, str) else value
     return combined
 
 
@@ -211,15 +212,20 @@ def _refusal(
     return kind(
         masked(error, secrets=secrets),
         _text(fields.get("error_description"), secrets),
-        _text(fields.get("error_uri"), secrets),
+        _page(fields.get("error_uri"), secrets),
         status_code=response.status_code,
         www_authenticate=response.headers.get_all("www-authenticate"),
-        recovery=_RECOVERIES.get(error),
     )
 
 
 def _text(value: object, secrets: Collection[str]) -> str | None:
     return masked(value, secrets=secrets) if isinstance(value, str) and value else None
+
+
+def _page(value: object, secrets: Collection[str]) -> str | None:
+    if not isinstance(value, str) or not value or len(value) > _LONGEST_PAGE:
+        return None
+    return without_secrets(value, secrets)
 
 
 def _token(
@@ -251,7 +257,9 @@ def _token(
             **further,
         )
     except ValueError as error:
-        raise unusable(response, str(error), secrets=secrets) from None
+        reason = str(error)
+    # Raised out here, so that the error does not carry the reader's own, which quotes the answer.
+    raise unusable(response, reason, secrets=secrets)
 
 
 def _refresh_expires_at(

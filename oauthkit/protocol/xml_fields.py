@@ -11,6 +11,7 @@ import attrs
 
 from oauthkit.protocol.secret import Unprintable
 
+_LONGEST: Final = 262_144
 _DEEPEST: Final = 32
 _MOST_ELEMENTS: Final = 10_000
 _MOST_ATTRIBUTES: Final = 64
@@ -25,6 +26,9 @@ def xml_fields(content: bytes) -> Unprintable:
     Raises:
         ValueError: It is not such a document; the message shows nothing of it.
     """
+    if len(content) > _LONGEST:
+        message = "it is longer than 256 KiB"
+        raise ValueError(message)
     reader = _Reader()
     parser = expat.ParserCreate("utf-8", " ")
     parser.buffer_text = True

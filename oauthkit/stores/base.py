@@ -18,7 +18,11 @@ class Lease(Protocol):
 
     @property
     def held(self) -> bool:
-        """Whether this is the right to renew.
+        """Whether this is the right to renew, now.
+
+        It ends by itself when the lease runs out. It is looked at before the server is asked: a
+        process that was stopped, and wakes up late, must not present a refresh token that somebody
+        else has spent meanwhile.
 
         A store may answer a waiting `TokenStore.lease` early, without the right, once the stored
         token has changed while it waited: then `load` gives that token, and `save` is refused.

@@ -1,5 +1,6 @@
 """What the stores that several processes share do alike: wait for a lease, and keep one."""
 
+import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -61,6 +62,21 @@ async def extended(
         beside.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def give_back(release: Callable[[], Awaitable[object]], *, within: float = math.inf) -> None:
+    """Release a lease, also when cancelled; where that fails, the lease ends by itself.
+
+    Args:
+        release: May be called twice.
+        within: How many seconds it may take.
+    """
+    with anyio.move_on_after(within, shield=True), suppress(StoreError):
+        try:
+            await release()
+        except anyio.get_cancelled_exc_class():  # asyncio's own, which no shield holds off
+            await release()
+            raise
 
 
 async def _keep(extend: Callable[[], Awaitable[bool]], every: float) -> None:

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Final
 
 import anyio
@@ -34,7 +35,8 @@ class MemoryStore(WatchedStore):
         >>> store = MemoryStore()
 
     Args:
-        capacity: The most keys that are kept; the one unused for longest is forgotten first.
+        capacity: The most keys that are kept; the one unused for longest is forgotten first, and
+            none while its token is renewed.
         lease_seconds: How long a lease lives; longer than `RenewalPolicy.timeout`.
         clock: Seconds on a clock that is never set, for the leases.
     """
@@ -114,9 +116,9 @@ class MemoryStore(WatchedStore):
     def _put(self, key: str, token: Token | None) -> _Row:
         row = self._rows[key] = _Row(token)
         self._rows.move_to_end(key)
-        if len(self._rows) > self._capacity:
-            idle = (old for old, found in self._rows.items() if not found.fence and old != key)
-            self._rows.pop(next(idle, key))
+        idle = (old for old, found in self._rows.items() if not found.fence and old != key)
+        for old in list(islice(idle, max(len(self._rows) - self._capacity, 0))):
+            del self._rows[old]
         return row
 
     def save_leased(self, key: str, fence: int, token: Token) -> None:

@@ -3,17 +3,23 @@
 import secrets
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import anyio
 import attrs
 
-from oauthkit.errors import ConfigurationError, StoreError
+from oauthkit.errors import ConfigurationError
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, WatchedStore
-from oauthkit.stores.leasing import checked_lease_seconds, extended, lease_lost, pauses
+from oauthkit.stores.leasing import (
+    checked_lease_seconds,
+    extended,
+    give_back,
+    lease_lost,
+    pauses,
+)
 from oauthkit.stores.records import decode_token, encode_token
 from oauthkit.stores.redis_client import Script, read_field, redis_client, run_script, text
 
@@ -166,16 +172,20 @@ class RedisStore(WatchedStore):
         """
         owner = secrets.token_hex(16)
         look = await self._waited_for(key, owner)
+        lease = _RedisLease(self, key, owner, look, look.good_until)
         if not look.held:
-            yield _RedisLease(self, key, owner, look.held, look)
+            yield lease
             return
 
         async def extend() -> bool:
-            return bool(await self._run(EXTEND, key, owner, self._lease_ms))
+            good_until = time.monotonic() + self.lease_seconds
+            held = bool(await self._run(EXTEND, key, owner, self._lease_ms))
+            lease.good_until = good_until if held else 0.0
+            return held
 
         try:
             async with extended(extend, lease_seconds=self.lease_seconds):
-                yield _RedisLease(self, key, owner, look.held, look)
+                yield lease
         finally:
             await self._release(key, owner)
 
@@ -194,17 +204,17 @@ class RedisStore(WatchedStore):
         return look
 
     async def _look(self, key: str, owner: str, *, seen: str) -> "_Look":
+        good_until = time.monotonic() + self.lease_seconds
         try:
             held, version, token = await self._run(ACQUIRE, key, owner, self._lease_ms, seen)
         except BaseException:
             await self._release(key, owner)  # cut off: the server may have granted it
             raise
-        return _Look(bool(held), "" if version is None else text(version), token)
+        version = "" if version is None else text(version)
+        return _Look(bool(held), version, token, good_until if held else 0.0)
 
     async def _release(self, key: str, owner: str) -> None:
-        """Give the lease back; without an answer it ends by itself."""
-        with anyio.move_on_after(_PARTING_SECONDS, shield=True), suppress(StoreError):
-            await self._run(RELEASE, key, owner)
+        await give_back(lambda: self._run(RELEASE, key, owner), within=_PARTING_SECONDS)
 
     async def _put(self, key: str, token: Token, *, owner: str) -> bool:
         version, content = secrets.token_hex(8), encode_token(token)
@@ -228,6 +238,7 @@ class _Look:
     held: bool
     version: str
     token: str | bytes | None = attrs.field(repr=False)
+    good_until: float  # on the monotonic clock, counted from before the server was asked
 
 
 @attrs.define
@@ -237,15 +248,19 @@ class _RedisLease:
     _store: RedisStore
     _key: str
     _owner: str
-    held: bool
     _look: _Look | None
+    good_until: float
+
+    @property
+    def held(self) -> bool:
+        return time.monotonic() < self.good_until
 
     async def load(self) -> Token | None:
         look, self._look = self._look, None
         return await self._store.load(self._key) if look is None else _token(look.token)
 
     async def save(self, token: Token) -> None:
-        if not self.held:
+        if not self.good_until:
             raise lease_lost()
         await self._store.save_leased(self._key, self._owner, token)
 

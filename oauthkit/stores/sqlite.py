@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Self, TypeVar, TypeVarTuple
 
@@ -12,10 +12,15 @@ import anyio.lowlevel
 import anyio.to_thread
 import attrs
 
-from oauthkit.errors import StoreError
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, WatchedStore
-from oauthkit.stores.leasing import checked_lease_seconds, extended, lease_lost, pauses
+from oauthkit.stores.leasing import (
+    checked_lease_seconds,
+    extended,
+    give_back,
+    lease_lost,
+    pauses,
+)
 from oauthkit.stores.records import decode_token, encode_token
 from oauthkit.stores.sqlite_table import Claim, Clock, Row, TokenTable
 
@@ -39,7 +44,8 @@ class SQLiteStore(WatchedStore):
         >>> store = SQLiteStore("tokens.db")
 
     Args:
-        path: The file; its directory must exist.
+        path: The file; its directory must exist. A relative path counts from the working directory
+            at the first use.
         lease_seconds: How long a lease lives; longer than `RenewalPolicy.timeout`. It is extended
             while its holder is at work.
         clock: The time; for tests.
@@ -55,7 +61,7 @@ class SQLiteStore(WatchedStore):
         """
         super().__init__()
         self.lease_seconds: Final = checked_lease_seconds(lease_seconds)
-        self._path = Path(path).absolute()
+        self._path = Path(path)
         self._clock = clock
         self._tables: dict[int, TokenTable] = {}
         self._limiters = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("oauthkit.SQLiteStore")
@@ -118,8 +124,11 @@ class SQLiteStore(WatchedStore):
                 yield _SQLiteLease(self, claim, row)
         finally:
             claim.given_up = True
-            with anyio.CancelScope(shield=True), suppress(StoreError):  # it ends by itself, too
-                await self._in_thread(self._table.release, claim)
+            await give_back(lambda: self._in_thread(self._table.release, claim))
+
+    def holds(self, claim: Claim) -> bool:
+        """Tell whether a lease was had and has not run out."""
+        return claim.fence is not None and self._clock.monotonic() < claim.good_until
 
     async def save_leased(self, claim: Claim, token: Token) -> None:
         """Store a token under a lease."""
@@ -169,14 +178,14 @@ class _SQLiteLease:
 
     @property
     def held(self) -> bool:
-        return self._claim.fence is not None
+        return self._store.holds(self._claim)
 
     async def load(self) -> Token | None:
         found, self._found = self._found, None
         return await self._store.load(self._claim.key) if found is None else _token(found)
 
     async def save(self, token: Token) -> None:
-        if not self.held:
+        if self._claim.fence is None:
             raise lease_lost()
         await self._store.save_leased(self._claim, token)
 

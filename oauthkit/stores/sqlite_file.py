@@ -94,7 +94,7 @@ class SQLiteFile:
             message = f"the token store {self._path} was closed"
             raise StoreError(message, recovery=Recovery.CHANGE_REQUEST)
         if self._connection is None:
-            self._connection = _opened(self._path)
+            self._connection = _opened(self._path.absolute())
         return self._connection
 
 
@@ -131,7 +131,10 @@ def _make_blank(path: Path) -> None:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is ours, before anything is written, and bring it up to date."""
-    if _version(connection, path) < len(_MIGRATIONS):
+    connection.execute("BEGIN")  # or another process may make the file between two questions
+    with connection:
+        version = _version(connection, path)
+    if version < len(_MIGRATIONS):
         connection.execute("BEGIN IMMEDIATE")
         with connection:
             _migrate(connection, path)

@@ -145,9 +145,10 @@ class Check:
         """Return parameters whose names are compared with what belongs to their grant_type."""
         pairs = list(pairs)
         grant_type = dict(pairs).get("grant_type")
-        shape = shapes.get(str(grant_type))
-        self.expect(shape, f"grant_type {' or '.join(shapes)}", repr(grant_type))
-        return self._shaped(pairs, shape or Shape(more=True))
+        shape = shapes.get(str(grant_type), Shape(more=True))
+        known = grant_type in shapes
+        self.expect(known, f"grant_type {' or '.join(shapes)}", repr(grant_type))
+        return self._shaped(pairs, attrs.evolve(shape, required=("grant_type", *shape.required)))
 
     def json(self, types: Mapping[str, type], *, required: bool) -> Mapping[str, object]:
         """Return the members of a JSON body.
@@ -214,7 +215,7 @@ class Check:
     def _shaped(self, pairs: Iterable[tuple[str, object]], shape: Shape) -> Mapping[str, object]:
         pairs = list(pairs)
         names = [name for name, _ in pairs]
-        known = {"grant_type", *shape.required, *shape.optional}
+        known = {*shape.required, *shape.optional}
         self.names = tuple(dict.fromkeys(names))
         for name in self.names:
             self.expect(names.count(name) == 1, f"{name} once", f"{names.count(name)} times")

@@ -4,6 +4,9 @@ from typing import Final
 
 import attrs
 
+from oauthkit.errors import ConfigurationError
+from oauthkit.exchange import Clock
+
 _BOOT: Final = 1_000.0
 
 
@@ -56,3 +59,20 @@ class FakeClock:
             seconds: By how much; the monotonic clock does not move.
         """
         self._wall += seconds
+
+
+def clock_or_fake(clock: Clock | None) -> Clock:
+    """Return the clock, or a new `FakeClock` where there is none."""
+    return FakeClock() if clock is None else clock
+
+
+def advance(clock: Clock, seconds: float) -> None:
+    """Let time pass on a clock that can be told so.
+
+    Raises:
+        ConfigurationError: It is not a `FakeClock`.
+    """
+    if not isinstance(clock, FakeClock):
+        message = "only a FakeClock can be advanced; this server was given another clock"
+        raise ConfigurationError(message)
+    clock.advance(seconds)

@@ -8,15 +8,11 @@ import attrs
 from oauthkit.exchange import Clock
 from oauthkit.protocol.secret import secret
 from oauthkit.testing.checks import Check
-from oauthkit.testing.clock import FakeClock
+from oauthkit.testing.clock import advance, clock_or_fake
 from oauthkit.testing.ledger import Family, Ledger, SpentError
 from oauthkit.testing.reading import code_challenge
 
 _CODE_LIFE: Final = 60.0
-
-
-def _clock(clock: Clock | None) -> Clock:
-    return FakeClock() if clock is None else clock
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -30,7 +26,17 @@ class Settings:
     username: str = "ada"
     password: str = secret(default="lovelace")
     scope: str = "read"
-    clock: Clock = attrs.field(default=None, converter=_clock)
+    clock: Clock = attrs.field(
+        default=None, converter=clock_or_fake, on_setattr=attrs.setters.frozen
+    )
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            ConfigurationError: The clock is not a `FakeClock`.
+        """
+        advance(self.clock, seconds)
 
 
 @attrs.frozen

@@ -210,7 +210,9 @@ def _part(raw: bytes) -> Part:
         raise UnreadableError(message)
     fields = Headers(
         (name.strip(), value.strip())
-        for name, _, value in (line.partition(":") for line in head.decode(errors="replace").split("\r\n"))
+        for name, _, value in (
+            line.partition(":") for line in head.decode(errors="replace").split("\r\n")
+        )
     )
     disposition = _options(fields.get("content-disposition", ""))
     return Part(

@@ -143,76 +143,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
             request: `/token` and `/authorize` below the issuer are endpoints of the authorization
                 server; anything else, on any host, is the API.
         """
-        if self.at_endpoint(request, "token"):
-            return self.token_answer(request)
-        if self.at_endpoint(request, "authorize"):
-            return self.authorize_answer(request)
-        return self.record(request, self.api_answer(request), at=self.clock.time())
-
-    def at_endpoint(self, request: HTTPRequest, name: str) -> bool:
-        """Tell whether the request is for an endpoint of the authorization server."""
-        endpoint = f"{self.issuer}/{name}"
-        return (Origin.of(request.url), urlsplit(request.url).path) == (
-            Origin.of(endpoint),
-            urlsplit(endpoint).path,
-        )
-
-    def token_answer(
-        self, request: HTTPRequest, *, instead: HTTPResponse | None = None
-    ) -> HTTPResponse:
-        """Return the token endpoint's answer, and write the request down.
-
-        Args:
-            request: What came.
-            instead: What is answered, if the request is not to be worked on.
-        """
-        at = self.clock.time()
-        response = instead or TokenEndpoint(self).answer(request)
-        parameters: Mapping[str, object] = {}
-        with suppress(UnreadableError):
-            parameters = read_parameters(request)
-        self.token_requests.append(
-            TokenRequest(
-                parameters=parameters,
-                headers=request.headers,
-                content_type=media_type(request.headers),
-                status_code=response.status_code,
-                at=at,
-            )
-        )
-        return response
-
-    def authorize_answer(self, request: HTTPRequest) -> HTTPResponse:
-        """Return the authorization endpoint's answer: the resource owner always agrees."""
-        try:
-            return HTTPResponse(_FOUND, {"location": self.authorize(request.url)})
-        except ValueError as error:
-            return HTTPResponse(_BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode())
-
-    def api_answer(self, request: HTTPRequest) -> HTTPResponse:
-        """Return the path to who has a live access token, or a challenge (RFC 6750 §3)."""
-        try:
-            scheme, token = authorization(request.headers) or ("", "")
-        except UnreadableError:
-            scheme, token = "unreadable", ""
-        if scheme == "bearer" and self.ledger.live(token):
-            return json_response(_OK, {"path": urlsplit(request.url).path})
-        error = ', error="invalid_token"' if scheme else ""
-        return HTTPResponse(_UNAUTHORIZED, {"www-authenticate": f'Bearer realm="fake"{error}'})
-
-    def record(self, request: HTTPRequest, response: HTTPResponse, *, at: float) -> HTTPResponse:
-        """Write an API request down, and return its answer."""
-        self.api_requests.append(
-            APIRequest(
-                method=request.method,
-                url=request.url,
-                headers=request.headers,
-                content=request.content,
-                status_code=response.status_code,
-                at=at,
-            )
-        )
-        return response
+        if self._at_endpoint(request, "token"):
+            return self._token_answer(request)
+        if self._at_endpoint(request, "authorize"):
+            return self._authorize_answer(request)
+        return self._record(request, self._api_answer(request), at=self.clock.time())
 
     async def respond(self, request: HTTPRequest, *, api: Api | None = None) -> HTTPResponse:
         """Answer a request, with all faults that were ordered.
@@ -225,16 +160,16 @@ class FakeAuthorizationServer(AuthorizationServerState):
             LostAnswerError: The connection is to be cut.
         """
         await anyio.lowlevel.checkpoint()
-        if self.at_endpoint(request, "token"):
-            response = self.token_answer(request, instead=self._faults.failure())
+        if self._at_endpoint(request, "token"):
+            response = self._token_answer(request, instead=self._faults.failure())
             await self._faults.on_the_way_back(self.clock)
             return response
-        if self.at_endpoint(request, "authorize"):
-            return self.authorize_answer(request)
-        at, response = self.clock.time(), self.api_answer(request)
+        if self._at_endpoint(request, "authorize"):
+            return self._authorize_answer(request)
+        at, response = self.clock.time(), self._api_answer(request)
         if api is not None and response.status_code == _OK:
             response = await call_api(api, request)
-        return self.record(request, response, at=at)
+        return self._record(request, response, at=at)
 
     def app(self, api: Api | None = None) -> App:
         """Return the server as a function from request to answer, to mount it elsewhere."""
@@ -288,7 +223,73 @@ class FakeAuthorizationServer(AuthorizationServerState):
             **keywords,
         }
         async with AsyncExitStack() as stack:
-            client = http or await stack.enter_async_context(
+            settings["http"] = http or await stack.enter_async_context(
                 httpx.AsyncClient(transport=self.transport(api))
             )
-            yield await stack.enter_async_context(AsyncTokenSession(client, **settings))
+            session: AsyncTokenSession[httpx.Response] = AsyncTokenSession(**settings)
+            yield await stack.enter_async_context(session)
+
+    def _at_endpoint(self, request: HTTPRequest, name: str) -> bool:
+        """Tell whether the request is for an endpoint of the authorization server."""
+        endpoint = f"{self.issuer}/{name}"
+        return (Origin.of(request.url), urlsplit(request.url).path) == (
+            Origin.of(endpoint),
+            urlsplit(endpoint).path,
+        )
+
+    def _token_answer(
+        self, request: HTTPRequest, *, instead: HTTPResponse | None = None
+    ) -> HTTPResponse:
+        """Return the token endpoint's answer, and write the request down.
+
+        Args:
+            request: What came.
+            instead: What is answered, if the request is not to be worked on.
+        """
+        at = self.clock.time()
+        response = instead or TokenEndpoint(self).answer(request)
+        parameters: Mapping[str, object] = {}
+        with suppress(UnreadableError):
+            parameters = read_parameters(request)
+        self.token_requests.append(
+            TokenRequest(
+                parameters=parameters,
+                headers=request.headers,
+                content_type=media_type(request.headers),
+                status_code=response.status_code,
+                at=at,
+            )
+        )
+        return response
+
+    def _authorize_answer(self, request: HTTPRequest) -> HTTPResponse:
+        """Return the authorization endpoint's answer: the resource owner always agrees."""
+        try:
+            return HTTPResponse(_FOUND, {"location": self.authorize(request.url)})
+        except ValueError as error:
+            return HTTPResponse(_BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode())
+
+    def _api_answer(self, request: HTTPRequest) -> HTTPResponse:
+        """Return the path to who has a live access token, or a challenge (RFC 6750 §3)."""
+        try:
+            scheme, token = authorization(request.headers) or ("", "")
+        except UnreadableError:
+            scheme, token = "unreadable", ""
+        if scheme == "bearer" and self.ledger.live(token):
+            return json_response(_OK, {"path": urlsplit(request.url).path})
+        error = ', error="invalid_token"' if scheme else ""
+        return HTTPResponse(_UNAUTHORIZED, {"www-authenticate": f'Bearer realm="fake"{error}'})
+
+    def _record(self, request: HTTPRequest, response: HTTPResponse, *, at: float) -> HTTPResponse:
+        """Write an API request down, and return its answer."""
+        self.api_requests.append(
+            APIRequest(
+                method=request.method,
+                url=request.url,
+                headers=request.headers,
+                content=request.content,
+                status_code=response.status_code,
+                at=at,
+            )
+        )
+        return response

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import attrs
 
-from oauthkit.errors import ConfigurationError
 from oauthkit.exchange import Clock
 from oauthkit.protocol.client_auth import ClientAuth, ClientSecretBasic, PublicClient
 from oauthkit.protocol.grants import ClientCredentials, GrantStrategy
@@ -17,15 +16,11 @@ from oauthkit.protocol.secret import Unprintable, secret
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import parse_token_response
-from oauthkit.testing.clock import FakeClock
+from oauthkit.testing.clock import advance, clock_or_fake
 from oauthkit.testing.ledger import Family, Ledger
 from oauthkit.testing.records import APIRequest, TokenRequest
 
 _OK: Final = 200
-
-
-def _clock(clock: Clock | None) -> Clock:
-    return FakeClock() if clock is None else clock
 
 
 @attrs.define(eq=False)
@@ -54,7 +49,9 @@ class AuthorizationServerState:
     password: str = secret(default="lovelace")
     scope: str = "read"
     issuer: str = "https://auth.example"
-    clock: Clock = attrs.field(default=None, converter=_clock)
+    clock: Clock = attrs.field(
+        default=None, converter=clock_or_fake, on_setattr=attrs.setters.frozen
+    )
     extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], converter=Unprintable)
 
     token_requests: list[TokenRequest] = attrs.field(
@@ -112,10 +109,7 @@ class AuthorizationServerState:
         Raises:
             ConfigurationError: The clock is not a `FakeClock`.
         """
-        if not isinstance(self.clock, FakeClock):
-            message = "only a FakeClock can be advanced; this server was given another clock"
-            raise ConfigurationError(message)
-        self.clock.advance(seconds)
+        advance(self.clock, seconds)
 
     def issue(self, scope: str | None = None) -> Token:
         """Return a token with a refresh token, as after a login.

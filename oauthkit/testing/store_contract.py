@@ -25,7 +25,6 @@ import anyio.abc
 import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
-import anyio.lowlevel
 import attrs
 
 from oauthkit.errors import LeaseLost
@@ -58,7 +57,6 @@ ODD_KEYS: Final = (
 
 _DEADLINE: Final = 20.0
 _LONG: Final = 60.0
-_BRIEFLY: Final = 0.1
 _TASKS: Final = 8
 _MANY: Final = 200
 
@@ -98,6 +96,8 @@ class StoreContract(ABC):
 
     lease_seconds: float = 0.3
     """How long a lease lives in the tests that outlive one."""
+    moment: float = 0.1
+    """How long a test watches that nothing happens."""
 
     @abstractmethod
     def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
@@ -136,10 +136,8 @@ class StoreContract(ABC):
         async with self._store() as store:
             await store.save("ada", RICH_TOKEN)
             loaded = await store.load("ada")
-            _true(loaded is not None, "load after save gives a token")
-            if loaded is not None:
-                again = DocumentedToken.from_dict(loaded.to_dict())
-                _same(again.to_dict(), RICH_TOKEN.to_dict(), "every member of the token")
+            again = loaded and DocumentedToken.from_dict(loaded.to_dict())
+            _same(again and again.to_dict(), RICH_TOKEN.to_dict(), "every member of the token")
 
     async def test_a_deleted_token_is_gone(self) -> None:
         """A key can be deleted, also when there is nothing under it, and used again."""
@@ -203,7 +201,9 @@ class StoreContract(ABC):
     async def test_a_lease_has_one_holder(self) -> None:
         """Whoever comes second waits until the first has left."""
         async with self._store() as store, _holder(store, "ada") as first:
-            _true(not await _leased_briefly(store, "ada"), "a lease that is held is not lent out")
+            _true(
+                not await _lent(store, "ada", self.moment), "a lease that is held is not lent out"
+            )
             first.leave()
             await self._free(store, "ada")
 
@@ -249,9 +249,9 @@ class StoreContract(ABC):
             await store.save("ada", Token("one"))
             async with _holder(store, "ada") as first, anyio.create_task_group() as tasks:
                 tasks.start_soon(wait, store)
-                await anyio.sleep(_BRIEFLY)  # the waiter has seen that the lease is held
+                await anyio.sleep(self.moment)  # the waiter has seen that the lease is held
                 await first.lease.save(Token("two"))
-                await anyio.sleep(_BRIEFLY)
+                await anyio.sleep(self.moment)
                 first.leave()
             _same(await store.load("ada"), Token("two"), "the token after the waiter")
 
@@ -325,7 +325,7 @@ class StoreContract(ABC):
             async with _holder(store, "ada") as second:
                 first.leave()
                 await first.gone.wait()
-                _true(not await _leased_briefly(store, "ada"), "the next holder's lease is held")
+                _true(not await _lent(store, "ada", self.moment), "the next holder's lease is held")
                 await second.lease.save(Token("two"))
             _same(await store.load("ada"), Token("two"), "the next holder's token")
 
@@ -386,7 +386,7 @@ class SharedStoreContract(StoreContract):
     async def test_a_lease_has_one_holder_among_all(self) -> None:
         """Nobody else has a lease that is held here."""
         async with self._store() as here, self._store() as there, _holder(here, "ada") as first:
-            _true(not await _leased_briefly(there, "ada"), "a lease held by another is not lent")
+            _true(not await _lent(there, "ada", self.moment), "a lease held by another is not lent")
             first.leave()
             await self._free(there, "ada")
 
@@ -448,8 +448,8 @@ async def _lease_and_leave(store: TokenStore, key: str) -> None:
         pass
 
 
-async def _leased_briefly(store: TokenStore, key: str) -> bool:
-    with anyio.move_on_after(_BRIEFLY) as scope:
+async def _lent(store: TokenStore, key: str, moment: float) -> bool:
+    with anyio.move_on_after(moment) as scope:
         await _lease_and_leave(store, key)
     return not scope.cancelled_caught
 

@@ -89,7 +89,8 @@ class FakeRedisServer:
         self.ends_at[name] = self.clock.time() + int(milliseconds) / 1000
         return 1
 
-    def _acquire(self, token: str, lease: str, owner: str, lease_ms: str, seen: str) -> Answer:
+    def _acquire(self, token: str, lease: str, *arguments: str) -> Answer:
+        owner, lease_ms, seen = arguments
         if lease not in self.strings:
             self.strings[lease] = owner
             self._expire(lease, lease_ms)
@@ -103,9 +104,8 @@ class FakeRedisServer:
     def _extend(self, _token: str, lease: str, owner: str, lease_ms: str) -> Answer:
         return self._expire(lease, lease_ms) if self.strings.get(lease) == owner else 0
 
-    def _save(
-        self, token: str, lease: str, owner: str, version: str, life_ms: str, content: str
-    ) -> Answer:
+    def _save(self, token: str, lease: str, *arguments: str) -> Answer:
+        owner, version, life_ms, content = arguments
         if not owner:
             self._forget(lease)
         elif self.strings.get(lease) != owner:
@@ -124,23 +124,13 @@ class FakeRedisServer:
         return self._forget(token, lease)
 
 
-class FakeRedisPy:
-    """Take calls as redis.asyncio does."""
-
-    __module__ = "redis.asyncio.fake"
-
+class _FakeClient:
     def __init__(self, server: FakeRedisServer, *, decode: bool = False) -> None:
         self.server = server
         self._decode = decode
 
     async def hget(self, name: str, field: str) -> Any:
         return await self._ask(self.server.hget, name, field)
-
-    async def evalsha(self, sha: str, numkeys: int, *rest: str) -> Any:
-        return await self._ask(self.server.evalsha, sha, rest[:numkeys], rest[numkeys:])
-
-    async def eval(self, script: str, numkeys: int, *rest: str) -> Any:
-        return await self._ask(self.server.eval, script, rest[:numkeys], rest[numkeys:])
 
     async def _ask(self, ask: Callable[..., Answer], *arguments: Any) -> Any:
         await anyio.lowlevel.checkpoint()  # on the way there
@@ -154,19 +144,27 @@ class FakeRedisPy:
         return answer.decode() if self._decode and isinstance(answer, bytes) else answer
 
 
-class FakeCoredis(FakeRedisPy):
+class FakeRedisPy(_FakeClient):
+    """Take calls as redis.asyncio does."""
+
+    __module__ = "redis.asyncio.fake"
+
+    async def evalsha(self, sha: str, numkeys: int, *rest: str) -> Any:
+        return await self._ask(self.server.evalsha, sha, rest[:numkeys], rest[numkeys:])
+
+    async def eval(self, script: str, numkeys: int, *rest: str) -> Any:
+        return await self._ask(self.server.eval, script, rest[:numkeys], rest[numkeys:])
+
+
+class FakeCoredis(_FakeClient):
     """Take calls as coredis does."""
 
     __module__ = "coredis.fake"
 
-    async def evalsha(  # type: ignore[override]
-        self, sha1: str, keys: Sequence[str] = (), args: Sequence[str] = ()
-    ) -> Any:
+    async def evalsha(self, sha1: str, keys: Sequence[str], args: Sequence[str]) -> Any:
         return await self._ask(self.server.evalsha, sha1, keys, args)
 
-    async def eval(  # type: ignore[override]
-        self, script: str, keys: Sequence[str] = (), args: Sequence[str] = ()
-    ) -> Any:
+    async def eval(self, script: str, keys: Sequence[str], args: Sequence[str]) -> Any:
         return await self._ask(self.server.eval, script, keys, args)
 
 
@@ -208,7 +206,7 @@ def _serve(directory: Path, *options: str) -> Iterator[int]:
     command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", *options]
     with (
         (directory / "log").open("wb") as log,
-        subprocess.Popen(command, cwd=directory, stdout=log, stderr=log) as process,
+        subprocess.Popen(command, cwd=directory, stdout=log, stderr=log) as process,  # noqa: S603 - ours
     ):
         try:
             _wait_for(port, "PONG", "PING")
@@ -233,6 +231,12 @@ def redis_cluster_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
         _command(port, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         _wait_for(port, "cluster_state:ok", "CLUSTER", "INFO")
         yield port
+
+
+@pytest.fixture
+def _redis_py_reads_no_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare redis-py a look at the disk for each connection, which is none of our blocking."""
+    monkeypatch.setattr("redis.utils.get_lib_version", lambda: "0")
 
 
 @pytest.fixture

@@ -1,0 +1,14 @@
+"""The command line; it needs the extra `cli`."""
+
+import sys
+
+
+def main() -> None:
+    """Run `oauthkit`, or say how to install what it needs."""
+    try:
+        from oauthkit.cli.commands import oauthkit  # noqa: PLC0415 - click may be missing
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        sys.exit("oauthkit's command line needs its extra: pip install 'oauthkit[cli]'")
+    oauthkit(prog_name="oauthkit")

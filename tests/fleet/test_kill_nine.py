@@ -1,0 +1,62 @@
+"""`kill -9` at any moment leaves the last saved token intact."""
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import oauthkit
+from oauthkit.stores.sqlite import SQLiteStore
+
+from .running import PROCESSES
+
+KILLS = 40
+FRESH_EVERY = 4
+
+
+def killed_writer(path: Path, *, backend: str, seconds: float) -> int:
+    """Let a process save tokens for a while, kill it, and return the last one it reported."""
+    with subprocess.Popen(  # noqa: S603 - our own script
+        [sys.executable, str(PROCESSES / "writer.py"), str(path), backend],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(oauthkit.__file__).parents[1])},
+    ) as writer:
+        time.sleep(seconds)
+        writer.kill()
+        output = writer.communicate()[0].decode()
+    # the last line may be cut off by the kill
+    return max((int(line) for line in output.splitlines(keepends=True) if "\n" in line), default=0)
+
+
+async def stored(path: Path) -> int:
+    async with SQLiteStore(path, lease_seconds=0.01) as store:
+        token = await store.load("key")
+        if token is None:
+            return 0
+        number = int(token.access_token)
+        assert token.refresh_token == "r" * (number % 5_000)
+        async with store.lease("key") as lease:  # nobody dead keeps the others out for long
+            assert lease.held
+        return number
+
+
+async def test_the_last_saved_token_survives(tmp_path: Path) -> None:
+    """A reported token is there; the one on its way may be there too, whole."""
+    chance = random.Random(9)
+    path, reported_in_all, path_before = tmp_path / "0.db", 0, 0
+    for number in range(KILLS):
+        if number % FRESH_EVERY == 0:  # also while the file is being made
+            path, path_before = tmp_path / f"{number}.db", 0
+        backend = "trio" if number % 2 else "asyncio"
+        reported = killed_writer(path, backend=backend, seconds=chance.uniform(0.25, 0.75))
+        found = await stored(path)
+        assert found in {max(reported, path_before), max(reported, path_before) + 1}
+        with sqlite3.connect(path) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        connection.close()
+        reported_in_all += max(reported - path_before, 0)
+        path_before = found
+    assert reported_in_all > KILLS

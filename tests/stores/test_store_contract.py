@@ -1,0 +1,108 @@
+"""The contract catches stores that break it."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, cast
+
+import attrs
+import pytest
+
+from oauthkit.protocol.token import Token
+from oauthkit.stores.base import Lease, TokenStore
+from oauthkit.stores.memory import MemoryStore
+from oauthkit.testing.store_contract import StoreContract
+
+
+class Forgetful(MemoryStore):
+    async def save(self, key: str, token: Token, /) -> None:
+        await super().save(key, attrs.evolve(token, extra={}))
+
+
+class Losing(MemoryStore):
+    async def save(self, key: str, token: Token, /) -> None:
+        """Lose it."""
+
+
+class BlindToCase(MemoryStore):
+    async def load(self, key: str, /) -> Token | None:
+        return await super().load(key.lower())
+
+
+class Resurrecting(MemoryStore):
+    async def delete(self, key: str, /) -> None:
+        """Keep it."""
+
+
+@attrs.frozen
+class OpenLease:
+    store: TokenStore
+    key: str
+    held: bool = True
+
+    async def load(self) -> Token | None:
+        return await self.store.load(self.key)
+
+    async def save(self, token: Token) -> None:
+        await self.store.save(self.key, token)
+
+
+class WithoutExclusion(MemoryStore):
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
+        yield OpenLease(self, key)
+
+
+class WithoutRight(MemoryStore):
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
+        yield OpenLease(self, key, held=False)
+
+
+class Wrapping(MemoryStore):
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
+        try:
+            async with super().lease(key) as lease:
+                yield lease
+        except RuntimeError as error:
+            raise RuntimeError from error
+
+
+class Contract(StoreContract):
+    moment = 0.03
+
+    def __init__(self, store: type[MemoryStore]) -> None:
+        self.store = store
+
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        return nullcontext(self.store(lease_seconds=lease_seconds))
+
+
+@pytest.mark.parametrize(
+    "store, broken",
+    [
+        (Forgetful, StoreContract.test_everything_in_a_token_is_kept),
+        (Losing, StoreContract.test_a_saved_token_is_loaded),
+        (Losing, StoreContract.test_everything_in_a_token_is_kept),
+        (BlindToCase, StoreContract.test_odd_keys_are_kept_apart),
+        (Resurrecting, StoreContract.test_a_deleted_token_is_gone),
+        (Resurrecting, StoreContract.test_a_logout_takes_the_lease_away),
+        (WithoutExclusion, StoreContract.test_a_lease_has_one_holder),
+        (WithoutExclusion, StoreContract.test_waiters_take_turns),
+        (WithoutExclusion, StoreContract.test_a_login_takes_the_lease_away),
+        (WithoutExclusion, StoreContract.test_a_logout_takes_the_lease_away),
+        (WithoutExclusion, StoreContract.test_a_save_after_the_lease_ran_out_is_refused),
+        (WithoutRight, StoreContract.test_a_lease_gives_the_stored_token),
+        (Wrapping, StoreContract.test_a_failure_gives_the_lease_back),
+    ],
+    ids=lambda value: value.__name__,
+)
+async def test_a_broken_store_is_caught(
+    store: type[MemoryStore], broken: Callable[[Any], Any]
+) -> None:
+    with pytest.raises((AssertionError, BaseExceptionGroup)) as caught:
+        await broken(Contract(store))
+    error: Any = caught.value
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("Any", error).exceptions[0]
+    assert isinstance(error, AssertionError)
