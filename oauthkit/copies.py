@@ -92,6 +92,7 @@ class Flight:
 
     Attributes:
         unwanted: An access token that is replaced however fresh it is.
+        refusal: Why the server is not asked now; the store may have another's token all the same.
         asked: Whether the authorization server was asked, or another's token adopted.
     """
 
@@ -100,6 +101,7 @@ class Flight:
     copy: Copy | None = None
     error: Exception | None = None
     unwanted: str | None = attrs.field(default=None, repr=False)
+    refusal: OAuthKitError | None = None
     asked: bool = False
 
 

@@ -1,6 +1,8 @@
 """A gate in front of a connection pool that does not bear a crowd."""
 
 from collections import deque
+from typing import Final
+from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -42,3 +44,22 @@ class Gate:
             self._waiting.popleft().set()
         else:
             self._free += 1
+
+
+def gate_of(client: object, width: int | None) -> Gate | None:
+    """Return the gate of a client, the same one for all sessions that use it.
+
+    Args:
+        client: Whose pool it is.
+        width: How many requests at once its pool carries; None needs no gate.
+    """
+    if width is None:
+        return None
+    gate = _GATES.get(client)
+    if gate is None:
+        gate = _GATES[client] = Gate(width)
+    return gate
+
+
+# A client is of another library's class, so what belongs to it is kept beside it.
+_GATES: Final[WeakKeyDictionary[object, Gate]] = WeakKeyDictionary()

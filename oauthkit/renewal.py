@@ -88,7 +88,7 @@ class Renewer:
                 saved = not (flight.asked and isinstance(flight.error, StoreError))
                 if usable is not None and saved and usable.token != rejected:
                     return usable
-                raise _again(flight.error)
+                raise _once_more(flight.error)
         raise unsteady()
 
     async def renewed(self) -> Copy:
@@ -109,7 +109,7 @@ class Renewer:
             else:
                 await flight.done.wait()
             if flight.error is not None:
-                raise _again(flight.error)
+                raise _once_more(flight.error)
             if flight.copy is not None and flight.copy.token.access_token != unwanted:
                 return flight.copy
             if flight.unwanted == unwanted and flight.copy is not None:
@@ -152,7 +152,10 @@ class Renewer:
             return flight
         pause = self.state.resume_at - self.clock.monotonic()
         if self.state.failure is not None and pause > 0:
-            return Flight(error=_again(self.state.failure, retry_after=pause))
+            refusal = _again(self.state.failure, retry_after=pause)
+            if isinstance(refusal, StoreError):
+                return Flight(error=refusal)
+            return await self._flown(Flight(refusal=refusal))
         return await self._flown(Flight())
 
     def _flight_here(self) -> Flight | None:
@@ -172,7 +175,8 @@ class Renewer:
             self.state.failure, self.state.failures, self.state.resume_at = None, 0, -math.inf
         except OAuthKitError as error:
             flight.error = error
-            self._failed(error)
+            if error is not flight.refusal:
+                self._failed(error)
         except Exception as error:  # noqa: BLE001 - a fault in a grant or format of the user's
             flight.error = error
 
@@ -211,10 +215,12 @@ class Renewer:
         )
 
 
-def _again(error: Exception, *, retry_after: float | None = None) -> Exception:
+def _once_more(error: Exception) -> Exception:
+    return _again(error) if isinstance(error, OAuthKitError) else error
+
+
+def _again(error: OAuthKitError, *, retry_after: float | None = None) -> OAuthKitError:
     """Return an error for one more waiter: a shared one would collect everybody's traceback."""
-    if not isinstance(error, OAuthKitError):
-        return error
     clone = copy.copy(error)
     clone.__cause__ = error.__cause__
     if retry_after is not None:

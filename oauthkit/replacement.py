@@ -20,6 +20,7 @@ from oauthkit.errors import (
     LeaseLost,
     OAuthKitError,
     ReauthorizationRequired,
+    Recovery,
     StoreError,
     TransportError,
 )
@@ -34,6 +35,8 @@ from oauthkit.stores.base import Lease, TokenStore
 T = TypeVar("T")
 
 _MOST_LOOKS: Final = 5
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
 
 
 class _LookAgainError(Exception):
@@ -73,6 +76,8 @@ class Replacement:
             ReauthorizationRequired: There is nothing to renew it with.
             OAuthKitError: It could not be renewed, or not be saved.
         """
+        if flight.refusal is not None:
+            return await self._spared(flight, flight.refusal)
         for _ in range(_MOST_LOOKS):
             try:
                 found = await self._found(flight)
@@ -89,6 +94,16 @@ class Replacement:
             except _LookAgainError:
                 continue
         raise unsteady()
+
+    async def _spared(self, flight: Flight, refusal: OAuthKitError) -> Copy:
+        """Return what another process put into the store, while the server is not asked here."""
+        try:
+            found = await self._found(flight)
+        except StoreError:
+            found = None
+        if found is None:
+            raise refusal
+        return found
 
     async def _found(self, flight: Flight) -> Copy | None:
         """Look at the store; return the token there unless it is to be renewed now.
@@ -234,7 +249,7 @@ class Replacement:
         # at hand, and the store is offered it again while it still has what this token follows.
         pending = self.state.unsaved = (before, token)
         try:
-            await self._saved(lease, token)
+            await self._saved_at_last(lease, token)
         except _LookAgainError:
             if before is None:  # where the store has nothing, that may be a logout
                 self.state.unsaved = None
@@ -248,6 +263,22 @@ class Replacement:
             self.state.unsaved = None
         self.state.copy, self.state.rejected = new, None
         return new
+
+    async def _saved_at_last(self, lease: Lease, token: Token) -> None:
+        """Save under the lease, however often it takes: a store is restarted within seconds.
+
+        To give the lease back instead would let another process spend the old refresh token again.
+        """
+        ends, pause = anyio.current_time() + self.policy.save_timeout, _FIRST_PAUSE
+        while True:
+            try:
+                return await self._saved(lease, token)
+            except StoreError as error:
+                over = anyio.current_time() + pause > ends
+                if over or error.recovery is not Recovery.RETRY_LATER:
+                    raise
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _saved(self, lease: Lease, token: Token) -> None:
         try:

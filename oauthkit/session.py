@@ -19,7 +19,7 @@ from oauthkit.copies import states_of
 from oauthkit.errors import ConfigurationError
 from oauthkit.events import EventHook
 from oauthkit.exchange import Clock, Exchange
-from oauthkit.gate import Gate
+from oauthkit.gate import gate_of
 from oauthkit.policy import RenewalPolicy
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.grants import GrantStrategy
@@ -129,14 +129,13 @@ class AsyncTokenSession(Generic[R]):
         recheck = policy.recheck
         if store is None:
             # Nobody else knows it, so only its owner's own renewals compete for the lease.
-            store, recheck = MemoryStore(lease_seconds=4 * policy.timeout), math.inf
+            store, recheck = MemoryStore(lease_seconds=60 + 4 * policy.timeout), math.inf
         self._owned = http is None
         self._http: AsyncHTTPClient[R] = _new_client(base_url) if http is None else http
         self._base = _base(None if http is None else base_url)
         self._server = server
         self._origins = _checked_origins(server, [*_bases(self._http, base_url), *origins])
-        limit = connection_limit(self._http)
-        self._gate = None if limit is None else Gate(limit)
+        self._gate = gate_of(self._http, connection_limit(self._http))
         self._states = states_of(store)
         key = _OWN_KEY if key is None else key
         replacement = Replacement(

@@ -50,7 +50,7 @@ from oauthkit.testing import FakeAuthorizationServer, FakeClock
 ASYNCIO: Final = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 PASSWORD: Final = ResourceOwnerPassword(username="ada", password="lovelace")
 JSON_TYPE: Final = {"content-type": "application/json"}
-STEADY: Final = RenewalPolicy(jitter=0.0)
+STEADY: Final = RenewalPolicy(jitter=0.0, save_timeout=0.2)
 
 
 class ShakyStore(MemoryStore):
@@ -1108,6 +1108,29 @@ async def test_a_token_that_another_process_renewed_is_adopted() -> None:
     assert len(fake.token_requests) == 1
 
 
+@pytest.mark.parametrize("store_down", [False, True])
+async def test_who_failed_adopts_what_another_process_renewed_before_asking_again(
+    store_down: bool,
+) -> None:
+    """A pause is for the server's sake; the store may be looked at all the time."""
+    fake, store = FakeAuthorizationServer(), ShakyStore()
+    await stored(fake, store)
+    async with crowd(fake, store) as session, crowd(fake, store) as other:
+        apart(other, store)
+        fake.fail_next(503, headers={"retry-after": "50"})
+        await fail(session.token())
+        await fail(session.token())
+        token = await other.token()
+        if store_down:
+            store.broken = {"load"}
+            assert isinstance(await fail(session.token()), ResponseError)
+            store.broken = set()
+        assert await session.token() == token
+        fake.advance(1)
+        assert await session.token() == token
+    assert len(fake.token_requests) == 2
+
+
 async def test_before_a_right_is_discarded_the_store_is_read_once_more() -> None:
     """O2-39: another process, which had waited for no lease, was faster."""
     fake, store = FakeAuthorizationServer(), MemoryStore()
@@ -1303,7 +1326,7 @@ async def test_a_save_that_failed_is_not_made_good_after_a_logout() -> None:
     await store.save("k", fake.issue())
     fake.advance(101)
     store.broken = {"save"}
-    async with crowd(fake, store) as session:
+    async with crowd(fake, store, policy=STEADY) as session:
         await fail(session.token())
         store.broken = set()
         await store.delete("k")
@@ -1319,7 +1342,7 @@ async def test_a_save_that_failed_is_not_made_good_over_what_another_process_did
     await store.save("k", fake.issue())
     fake.advance(101)
     store.broken = {"save"}
-    async with crowd(fake, store) as session:
+    async with crowd(fake, store, policy=STEADY) as session:
         await fail(session.token())
         at_hand = await session.token()
         store.broken = set()
@@ -1339,7 +1362,7 @@ async def test_an_unsaved_token_that_expired_is_saved_and_then_renewed() -> None
     await store.save("k", fake.issue())
     fake.advance(101)
     store.broken = {"save"}
-    async with crowd(fake, store) as session:
+    async with crowd(fake, store, policy=STEADY) as session:
         await fail(session.token())
         fake.advance(101)
         store.broken = set()

@@ -3,13 +3,12 @@
 import errno
 import json
 import os
-import sys
 
 import anyio
 import click
 
 from oauthkit.cli.demo import run_demo
-from oauthkit.cli.display import Display, PlainDisplay, SilentDisplay
+from oauthkit.cli.display import Display, display_for
 from oauthkit.cli.plan import Plan
 from oauthkit.cli.report import Report
 from oauthkit.cli.ways import documented_ways
@@ -65,7 +64,7 @@ def demo(
     failed, or that an expiry cost more than one token request.
     """
     plan = Plan(crowd=crowd, life=life, expiries=expiries)
-    with _display(as_json=as_json) as display:
+    with display_for(as_json=as_json) as display:
         report = _run(plan, display, backend)
     if report is None:
         click.echo("interrupted", err=True)
@@ -93,17 +92,3 @@ def _run(plan: Plan, display: Display, backend: str) -> Report | None:
     if unread:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
     return report
-
-
-def _display(*, as_json: bool) -> Display:
-    if as_json:
-        return SilentDisplay()
-    if not sys.stdout.isatty():
-        return PlainDisplay()
-    try:
-        from oauthkit.cli.terminal import TerminalDisplay  # noqa: PLC0415 - for a terminal only
-    except ModuleNotFoundError as error:
-        if error.name != "rich":
-            raise
-        return PlainDisplay()
-    return TerminalDisplay()

@@ -1,5 +1,6 @@
 """How the demo is shown: as plain text, or to nobody."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -92,6 +93,25 @@ class PlainDisplay(SilentDisplay):
         click.echo()
         for good, text in verdicts(report):
             click.echo(f"{'ok ' if good else 'NOT'}  {text}")
+
+
+def display_for(*, as_json: bool) -> Display:
+    """Return the display for standard output as it is: a terminal, a file or a pipe.
+
+    Args:
+        as_json: Whether JSON alone is to stand there.
+    """
+    if as_json:
+        return SilentDisplay()
+    if not sys.stdout.isatty():
+        return PlainDisplay()
+    try:
+        from oauthkit.cli.terminal import TerminalDisplay  # noqa: PLC0415 - for a terminal only
+    except ModuleNotFoundError as error:
+        if error.name != "rich":
+            raise
+        return PlainDisplay()
+    return TerminalDisplay()
 
 
 def cells(row: Row) -> tuple[str, ...]:

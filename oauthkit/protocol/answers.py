@@ -30,9 +30,9 @@ _UP_TO_BRACKET: Final = re.compile(
 )
 _FORM: Final = re.compile(r"[\w.~%+-]++=[^\s<>\"{}&]*+(?:&[\w.~%+-]++=[^\s<>\"{}&]*+)*+", re.ASCII)
 _NAMED_SECRET: Final = re.compile(
-    r"((?:token|secret|passw|code|verifier|assertion|authorization)\w*+[\"']?\s*+[=:>]\s*+"
-    r"(?:(?:basic|bearer|dpop)\s++)?)"
-    r"(?:\"(?:[^\"\\]++|\\.)*+\"?|'[^']*+'?|[^\"'&<\s,}]++)",
+    r"((?:token|secret|pass|pwd|code|verifier|assertion|authorization|credential|jwt|"
+    r"cookie|session|api_?key)\w*+[\"']?\s*+[=:>]\s*+(?:(?:basic|bearer|dpop)\s++)?)"
+    r"(?:[\[{][^\]}]*+[\]}]?|\"(?:[^\"\\]++|\\.)*+\"?|'[^']*+'?|[^\"'&<\s,}]++)",
     re.IGNORECASE | re.DOTALL,
 )
 _OPAQUE: Final = re.compile(rf"[\w.~+/=%-]{{{_SHORTEST_OPAQUE},}}+", re.ASCII)

@@ -26,7 +26,7 @@ from oauthkit.protocol.formats import FORM, ParameterValue
 from oauthkit.protocol.grants import AuthorizationCode, scope_text
 from oauthkit.protocol.messages import Origin
 from oauthkit.protocol.pkce import check_verifier, new_verifier, s256_challenge
-from oauthkit.protocol.secret import NoPickle, SecretStr, Unprintable, secret
+from oauthkit.protocol.secret import NoPickle, SecretStr, Unprintable, secret, unprintable
 from oauthkit.protocol.server import AuthorizationServer
 
 Callback = str | Mapping[str, Any] | Iterable[tuple[str, str]]
@@ -93,7 +93,7 @@ class AuthorizationRequest(NoPickle):
     issuer: str | None = None
     issuer_required: bool = False
     return_to: str | None = None
-    _accepted: list[bool] = attrs.field(factory=list, init=False, repr=False, eq=False)
+    _unused: list[bool] = attrs.field(factory=lambda: [True], init=False, repr=False, eq=False)
 
     @classmethod
     def new(
@@ -121,6 +121,7 @@ class AuthorizationRequest(NoPickle):
                 redirect_uri is not absolute, a parameter is given twice, or return_to leads
                 outside.
         """
+        additional = unprintable(additional or {})
         if server.authorization_endpoint is None:
             message = "a login needs AuthorizationServer(…, authorization_endpoint=…)"
             raise ConfigurationError(message)
@@ -142,7 +143,7 @@ class AuthorizationRequest(NoPickle):
             code_challenge_method="S256",
         )
         return cls(
-            url=_with_query(server.authorization_endpoint, parameters, additional or {}),
+            url=_with_query(server.authorization_endpoint, parameters, additional),
             state=state,
             code_verifier=code_verifier,
             redirect_uri=redirect_uri,
@@ -179,10 +180,9 @@ class AuthorizationRequest(NoPickle):
             )
             raise CallbackError(message)
         self._check_issuer(parameters.get("iss"))
-        if self._accepted:
+        if not self._first_time():
             message = "this login was accepted before; start a new one (RFC 6749 §4.1.2)"
             raise CallbackError(message)
-        self._accepted.append(True)
         if "error" in parameters:
             kind = AccessDenied if parameters["error"] == "access_denied" else ErrorResponse
             raise kind(
@@ -224,6 +224,7 @@ class AuthorizationRequest(NoPickle):
             login = cls(**kept) if texts and more else None
         except (TypeError, ValueError):
             login = None
+        del data  # a traceback that shows local values would show the verifier in it
         if login is None or not isinstance(login.issuer_required, bool):
             message = "a kept login must be what AuthorizationRequest.to_dict() gives"
             raise ConfigurationError(message)
@@ -234,6 +235,12 @@ class AuthorizationRequest(NoPickle):
     def _fits(self, state: str) -> bool:
         theirs, ours = state.encode(errors="replace"), self.state.encode(errors="replace")
         return hmac.compare_digest(theirs, ours) and bool(ours)
+
+    def _first_time(self) -> bool:
+        try:
+            return self._unused.pop()  # atomic, should two threads come with one callback
+        except IndexError:
+            return False
 
     def _check_issuer(self, issuer: str | None) -> None:
         if issuer is None and self.issuer_required:

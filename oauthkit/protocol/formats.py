@@ -14,7 +14,7 @@ from urllib.parse import quote
 import attrs
 
 from oauthkit.errors import ConfigurationError, printable
-from oauthkit.protocol.secret import Unprintable
+from oauthkit.protocol.secret import Unprintable, hidden_items
 
 ParameterValue = str | int | bool | None | Sequence[str]
 """What a parameter may be; None and the empty text leave it out (RFC 6749 §3.2)."""
@@ -122,26 +122,30 @@ XML: Final = XMLRequest(
 
 
 def _present(parameters: Mapping[str, ParameterValue]) -> Iterator[tuple[str, ParameterValue]]:
-    for name, value in parameters.items():
+    for name, value in hidden_items(parameters):
         if value is None or value in ("", (), []):
             continue
         if not isinstance(value, str | int) and name not in _REPEATABLE:
+            kind = type(value).__name__
+            del value  # a traceback that shows local values would show it
             message = (
-                f"the parameter {printable(name)!r} is a {type(value).__name__}; a parameter "
-                "occurs once (RFC 6749 §3.2), only resource and audience may be lists"
+                f"the parameter {printable(name)!r} is a {kind}; a parameter occurs once "
+                "(RFC 6749 §3.2), only resource and audience may be lists"
             )
             raise ConfigurationError(message)
         for text in (name, *((value,) if isinstance(value, str | int) else value)):
-            _check_text(name, text)
+            if not _encodable(text):
+                message = f"the parameter {printable(name)!r} has a lone surrogate: that is no text"
+                raise ConfigurationError(message)
         yield name, value
 
 
-def _check_text(name: str, text: object) -> None:
+def _encodable(value: object) -> bool:
     try:
-        str(text).encode()
+        str(value).encode()
     except UnicodeEncodeError:
-        message = f"the parameter {printable(name)!r} has a lone surrogate, which is not text"
-        raise ConfigurationError(message) from None  # the cause would quote the value
+        return False
+    return True
 
 
 def _pairs(parameters: Mapping[str, ParameterValue]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Secrets that have no printable form."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -75,6 +75,11 @@ def unprintable(members: Mapping[str, Any]) -> Mapping[str, Any]:
 def names_of(members: Mapping[str, Any]) -> str:
     """Return the printed form of a mapping that may hold secrets: its names."""
     return repr(Unprintable(members))
+
+
+def hidden_items(members: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give names and values, texts as secrets, so that no traceback through a loop shows them."""
+    return ((n, SecretStr(v) if isinstance(v, str) else v) for n, v in members.items())
 
 
 def secret(*, default: Any = attrs.NOTHING, kw_only: bool | None = None) -> Any:

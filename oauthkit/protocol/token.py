@@ -95,21 +95,14 @@ class Token(NoPickle):
             ConfigurationError: This is not such a dict.
         """
         try:
-            known = Unprintable((n, data[n]) for n in _SHAPE if data.get(n) is not None)
-            extra = Unprintable(data.get("extra") or {})
-        except (AttributeError, TypeError, ValueError):
-            message = "a kept token must be what Token.to_dict() gives, a dict"
-            raise ConfigurationError(message) from None
-        for name, kinds in _SHAPE.items():
-            if not _fits(known.get(name), kinds):
-                message = f"a kept token must be what Token.to_dict() gives; its {name!r} is not"
-                raise ConfigurationError(message)
-        further = Unprintable((n, extra.pop(n)) for n in cls._further_fields() if n in extra)
-        try:
-            return cls(**known, **_typed(cls, further), extra=extra)
+            return cls(**_kept(cls, data))
+        except (AttributeError, TypeError):
+            reason = "it is no such dict"
         except ValueError as error:
-            message = f"a kept token must be what {cls.__name__}.to_dict() gives; {error}"
-            raise ConfigurationError(message) from None
+            reason = str(error)
+        del data  # a traceback that shows local values would show the token in it
+        message = f"a kept token must be what {cls.__name__}.to_dict() gives: {reason}"
+        raise ConfigurationError(message)
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -141,6 +134,18 @@ def further_fields(
     names = token_class._further_fields()  # noqa: SLF001 - the same module
     present = Unprintable((name, extra.pop(name)) for name in names if name in extra)
     return _typed(token_class, present), extra
+
+
+def _kept(token_class: type[Token], data: Mapping[str, Any]) -> dict[str, Any]:
+    known = Unprintable((name, data[name]) for name in _SHAPE if data.get(name) is not None)
+    extra = Unprintable(data.get("extra") or {})
+    for name, kinds in _SHAPE.items():
+        if not _fits(known.get(name), kinds):
+            message = f"its {name} is of another type"
+            raise ValueError(message)
+    names = token_class._further_fields()  # noqa: SLF001 - the same module
+    further = Unprintable((name, extra.pop(name)) for name in names if name in extra)
+    return Unprintable(known | _typed(token_class, further), extra=extra)
 
 
 def _typed(token_class: type[Token], members: Mapping[str, Any]) -> dict[str, Any]:

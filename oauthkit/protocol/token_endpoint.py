@@ -22,7 +22,7 @@ from oauthkit.protocol.expiry import expires_at, refresh_expires_at
 from oauthkit.protocol.formats import ParameterValue
 from oauthkit.protocol.grants import AuthorizationCode, GrantStrategy
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
-from oauthkit.protocol.secret import SecretStr, Unprintable, secrets_of
+from oauthkit.protocol.secret import SecretStr, Unprintable, hidden_items, secrets_of
 from oauthkit.protocol.server import Adapter, AuthorizationServer
 from oauthkit.protocol.token import Token, further_fields
 
@@ -156,7 +156,7 @@ def _credentials(headers: Mapping[str, str]) -> frozenset[str]:
 def _combined(*sources: Mapping[str, ParameterValue]) -> Unprintable:
     combined = Unprintable()
     for source in sources:
-        for name, value in source.items():
+        for name, value in hidden_items(source):
             if combined.get(name) is not None and value is not None:
                 message = (
                     f"the parameter {printable(name)!r} is given twice, by the grant, by "
@@ -164,8 +164,7 @@ def _combined(*sources: Mapping[str, ParameterValue]) -> Unprintable:
                     "(RFC 6749 §3.2)"
                 )
                 raise ConfigurationError(message)
-            if value is not None:
-                combined[name] = SecretStr(value) if isinstance(value, str) else value
+            combined[name] = value if value is not None else combined.get(name)
     return combined
 
 

@@ -22,7 +22,7 @@ from oauthkit.stores.leasing import (
     pauses,
 )
 from oauthkit.stores.records import decode_token, encode_token
-from oauthkit.stores.sqlite_table import Claim, Clock, Row, TokenTable
+from oauthkit.stores.sqlite_table import Claim, Clock, Row, TokenTable, renewed
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -136,12 +136,12 @@ class SQLiteStore(WatchedStore):
 
     async def _waited_for(self, claim: Claim) -> Row:
         """Return the row once the claim has its fence, or the token has changed."""
-        first = row = await self._in_thread(self._table.claim, claim, None)
+        first = row = await self._in_thread(self._table.claim, claim)
         since, overdue = self._clock.monotonic(), None
         pause = pauses()
-        while claim.fence is None and row.text in {None, first.text}:
+        while claim.fence is None and not renewed(row, first):
             await anyio.sleep(next(pause))
-            last, row = row, await self._in_thread(self._table.claim, claim, overdue)
+            last, row = row, await self._in_thread(self._table.claim, claim, first, overdue)
             now = self._clock.monotonic()
             if row != last:
                 since = now

@@ -86,21 +86,22 @@ class TokenTable:
         with self._file.writing() as connection:
             connection.execute("DELETE FROM token WHERE key = ?", (_name(key),))
 
-    def claim(self, claim: Claim, overdue: Row | None = None) -> Row:
+    def claim(self, claim: Claim, first: Row | None = None, overdue: Row | None = None) -> Row:
         """Take the lease where it is free, and return the row as it was found.
 
         Args:
-            claim: Gets its fence, where the lease was free.
+            claim: Gets its fence, where the lease was free and the token still the first one.
+            first: What one who waits found at the first look.
             overdue: A row whose lease has been watched for its whole length: whatever the wall
                 clock says, it is over.
         """
         row = self.read(claim.key)  # without the file's one write lock: most looks are in vain
-        if self._leased(row, overdue):
+        if renewed(row, first) or self._leased(row, overdue):
             return row
         began = self._clock.monotonic()
         with self._file.writing() as connection:
             row = _row(connection, claim.key)
-            if claim.given_up or self._leased(row, overdue):
+            if claim.given_up or renewed(row, first) or self._leased(row, overdue):
                 return row
             fence = _next_fence(connection)
             until = self._clock.time() + self._lease_seconds
@@ -118,8 +119,8 @@ class TokenTable:
                 "UPDATE token SET leased_until = ? WHERE key = ? AND fence = ?",
                 (self._clock.time() + self._lease_seconds, _name(claim.key), claim.fence),
             ).rowcount
-            claim.good_until = now + self._lease_seconds
-        return held == 1
+            claim.good_until = now + self._lease_seconds if held else 0.0
+        return bool(held)
 
     def put_leased(self, claim: Claim, text: str) -> None:
         """Store a token under a lease.
@@ -155,6 +156,11 @@ class TokenTable:
 
     def _leased(self, row: Row, overdue: Row | None) -> bool:
         return row.leased_until > self._clock.time() and row != overdue
+
+
+def renewed(row: Row, first: Row | None) -> bool:
+    """Tell whether another token has come since the first look."""
+    return first is not None and row.text not in {None, first.text}
 
 
 def _name(key: str) -> bytes:

@@ -15,6 +15,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=1, help="what a fleet is disturbed by")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every test here take as long as it was asked to."""
+    seconds = config.getoption("--minutes", 1.0) * 60 + 90
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     """Drive the processes from asyncio; some of them run on trio."""

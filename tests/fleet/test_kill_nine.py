@@ -32,7 +32,7 @@ def killed_writer(path: Path, *, backend: str, seconds: float) -> int:
 
 
 async def stored(path: Path) -> int:
-    async with SQLiteStore(path, lease_seconds=0.01) as store:
+    async with SQLiteStore(path, lease_seconds=0.2) as store:
         token = await store.load("key")
         if token is None:
             return 0

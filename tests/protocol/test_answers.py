@@ -1,4 +1,5 @@
 import json
+from contextlib import suppress
 from time import process_time
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ def answer(body: str | bytes, content_type: str | None = "application/json") -> 
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body"),
+    "content_type, body",
     [
         ("application/json", '{"access_token": "a", "scope": "b c"}'),
         ("Application/JSON; charset=UTF-8", ' {"access_token":"a","scope":"b c"}\n'),
@@ -49,7 +50,7 @@ def test_the_fields_are_read_in_the_format_that_the_answer_has(
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "reason"),
+    "content_type, body, reason",
     [
         ("application/json", "", "Expecting value"),
         ("application/json", "[]", "object was expected, not list"),
@@ -87,7 +88,7 @@ def test_what_is_no_object_of_named_fields_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body"),
+    "content_type, body",
     [
         ("application/json", '{"access_token":"one","access_token":"two"}'),
         ("application/json", '{"a":{"sub":1,"sub":1}}'),
@@ -124,7 +125,7 @@ def test_an_endless_integer_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "content_type"),
+    "content, content_type",
     [
         ('{"a":"ä"}'.encode("latin-1"), "application/json; charset=latin-1"),
         ('{"a":"ä"}'.encode("utf-16"), "application/json"),
@@ -211,58 +212,57 @@ def test_huge_tokens_are_kept_verbatim() -> None:
     token = "aZ09-._~+/=" * 90_000
 
     assert decode_fields(answer(json.dumps({"access_token": token}))) == {"access_token": token}
-    assert decode_fields(answer(f"a={quote(token[:200_000], safe='')}", FORM)) == {
-        "a": token[:200_000]
+    assert decode_fields(answer(f"a={quote(token[:50_000], safe='')}", FORM)) == {
+        "a": token[:50_000]
     }
 
 
-def filled(unit: str, around: str = "{}") -> str:
-    return around.replace("{}", unit * (MEBIBYTE // len(unit)))
-
-
+@pytest.mark.parametrize("size", [250_000, MEBIBYTE])
 @pytest.mark.parametrize(
-    ("content_type", "body"),
+    "content_type, before, unit",
     [
-        ("application/json", filled("[")),
-        ("application/json", filled("]", "{" * 65 + "{}")),
-        ("application/json", filled('"', "[" * 65 + "{}")),
-        ("application/json", filled('\\"', "[" * 65 + '"{}')),
-        ("application/json", filled('\\"', '["{}')),
-        ("application/json", filled("{},", '{"a":[{}')),
-        ("application/json", filled('"a",', '{"a":[{}')),
-        ("application/json", filled("1e999,", '{"a":[{}')),
-        ("application/json", filled("9", '{"a":{}')),
-        ("application/json", filled("9", '{"a":1e{}')),
-        ("application/json", filled("\\ud800", '{"a":"{}"')),
-        ("application/json", filled(" ")),
-        ("text/plain", filled("a=a&", "{}<")),
-        ("text/plain", filled("a=a&", "{}a=a")),
-        ("text/plain", filled("a")),
-        (FORM, filled("a=a&", "{}<")),
-        (FORM, filled("%41", "a={}")),
-        (FORM, filled("=", "a{}")),
-        (FORM, filled("token")),
-        ("text/html", filled("token=")),
-        ("text/html", filled("a")),
-        ("text/html", filled("a.")),
-        ("text/html", filled('token"')),
-        ("text/html", filled("token ")),
-        ("text/html", filled("token='")),
-        ("text/html", filled('token="\\')),
-        ("application/xml", filled("<a>")),
-        ("application/xml", filled(" a=''", "<a{}/>")),
-        ("application/xml", filled("a:", "<{}a/>")),
-        ("application/xml", filled("&#65;", "<r><a>{}")),
-        ("application/xml", filled("-", "<a><!--{}")),
+        ("application/json", "", "["),
+        ("application/json", "{" * 65, "]"),
+        ("application/json", "[" * 65, '"'),
+        ("application/json", "[" * 65 + '"', '\\"'),
+        ("application/json", '["', '\\"'),
+        ("application/json", '{"a":[', "{},"),
+        ("application/json", '{"a":[', '"a",'),
+        ("application/json", '{"a":[', "1e999,"),
+        ("application/json", '{"a":', "9"),
+        ("application/json", '{"a":1e', "9"),
+        ("application/json", '{"a":"', "\\ud800"),
+        ("application/json", "", " "),
+        ("text/plain", "", "a=a&"),
+        ("text/plain", "", "a"),
+        (FORM, "", "a=a&"),
+        (FORM, "a=", "%41"),
+        (FORM, "a", "="),
+        (FORM, "", "token"),
+        ("text/html", "", "token="),
+        ("text/html", "", "a"),
+        ("text/html", "", "a."),
+        ("text/html", "", 'token"'),
+        ("text/html", "", "token "),
+        ("text/html", "", "token='"),
+        ("text/html", "", 'token="\\'),
+        ("application/xml", "", "<a>"),
+        ("application/xml", "<a", " a=''"),
+        ("application/xml", "<", "a:"),
+        ("application/xml", "<r><a>", "&#65;"),
+        ("application/xml", "<a><!--", "-"),
     ],
-    ids=lambda text: f"{text[:12]}",
+    ids=repr,
 )
-def test_an_answer_made_to_be_slow_is_refused_in_a_moment(content_type: str, body: str) -> None:
+@pytest.mark.parametrize("end", ["", "<", "a=a", "}"])
+def test_an_answer_made_to_be_slow_is_read_in_a_moment(
+    content_type: str, before: str, unit: str, end: str, size: int
+) -> None:
     """AT-55, AT-56, AT-60: in time proportional to its length, be it a whole MiB."""
-    response = answer(body, content_type)
+    response = answer(f"{before}{unit * (size // len(unit))}{end}", content_type)
     started = process_time()
 
-    with pytest.raises(ResponseError):
+    with suppress(ResponseError):
         decode_fields(response, secrets=["canary-secret", "a" * 40])
 
     assert process_time() - started < 0.5
@@ -319,6 +319,11 @@ def test_an_excerpt_is_one_bounded_line() -> None:
         "TOKEN: canary",
         '{"password": "canary',
         "Passwd: canary",
+        '{"tokens": ["canary", "canary"]}',
+        '{"access_token": {"value": "canary"}}',
+        "api_key=canary",
+        "Set-Cookie: canary",
+        '{"sessionId":"canary"}',
     ],
 )
 def test_what_is_named_as_a_secret_is_masked(text: str) -> None:

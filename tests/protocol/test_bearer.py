@@ -25,7 +25,7 @@ def test_bearer_is_bearer_in_any_case_of_letters(token_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "token_type", ["mac", "pop", "DPoP", "N_A", "urn:x", "", "bearer ", "ＢEARER"]
+    "token_type", ["mac", "pop", "DPoP", "N_A", "urn:x", "", "bearer ", "\uff22EARER"]
 )
 def test_a_token_of_another_type_is_never_sent_as_bearer(token_type: str) -> None:
     """O2-29, AT-67."""

@@ -34,14 +34,14 @@ def test_several_challenges_in_several_lines_come_in_order() -> None:
     """BT-06."""
     challenges = parse_challenges(
         [
-            'Newauth realm="apps", type=1, title="Login to \\"apps\\", or go", Basic realm="simple"',
+            'Newauth realm="a", type=1, title="Go to \\"apps\\", or not", Basic realm="simple"',
             "Negotiate YWJj/+==, bEaReR ERROR=invalid_token , scope=read",
             "DPoP",
         ]
     )
 
     assert challenges == (
-        Challenge("newauth", {"realm": "apps", "type": "1", "title": 'Login to "apps", or go'}),
+        Challenge("newauth", {"realm": "a", "type": "1", "title": 'Go to "apps", or not'}),
         Challenge("basic", {"realm": "simple"}),
         Challenge("negotiate", token68="YWJj/+=="),
         Challenge("bearer", {"error": "invalid_token", "scope": "read"}),
@@ -89,7 +89,7 @@ def test_a_server_that_leaves_the_scheme_out_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "found"),
+    "value, found",
     [
         ("", ()),
         (",", ()),

@@ -38,7 +38,7 @@ def test_basic_credentials_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("client_id", "client_secret"),
+    "client_id, client_secret",
     [
         ("c:id", "a+b/c d:e%"),
         ("1PpG/Q 1", "z/tZ9VwFZqApmIQ+ZH1I5pLk/uB4ud:X2/8bL+wfFTt1rFw="),

@@ -8,7 +8,7 @@ NOW = 1_700_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("said", "lifetime"),
+    "said, lifetime",
     [
         (3600, 3600.0),
         ("3600", 3600.0),
@@ -90,7 +90,7 @@ def test_json_that_no_float_can_hold_is_clamped() -> None:
 
 @pytest.mark.parametrize("name", ["expiry", "expires_at", "expires_on"])
 @pytest.mark.parametrize(
-    ("said", "moment"),
+    "said, moment",
     [
         (1_700_003_600, 1_700_003_600.0),
         ("1700003600", 1_700_003_600.0),
@@ -159,7 +159,7 @@ def test_an_unusable_lifetime_gives_way_to_a_moment() -> None:
 
 @pytest.mark.parametrize("name", ["refresh_expires_in", "refresh_token_expires_in"])
 @pytest.mark.parametrize(
-    ("said", "lifetime"),
+    "said, lifetime",
     [(1800, 1800.0), ("1800", 1800.0), (2**63, LONGEST_LIFE), (0.5, 0.5)],
     ids=repr,
 )

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
@@ -33,6 +34,7 @@ def multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
     assert isinstance(parts, list)
     found: list[tuple[str, str]] = []
     for part in parts:
+        assert isinstance(part, Message)
         content = part.get_payload(decode=True)
         name = part.get_param("name", header="content-disposition")
         assert isinstance(content, bytes)

@@ -31,7 +31,7 @@ class OnBehalfOf(GrantStrategy):
 
 
 @pytest.mark.parametrize(
-    ("scope", "text"),
+    "scope, text",
     [
         (None, None),
         ("", None),
@@ -65,7 +65,7 @@ def test_a_scope_token_with_a_forbidden_character_is_refused(scope: str | list[s
 
 
 @pytest.mark.parametrize(
-    ("grant", "grant_type", "parameters"),
+    "grant, grant_type, parameters",
     [
         (ClientCredentials(scope="a b"), "client_credentials", {"scope": "a b"}),
         (

@@ -49,7 +49,7 @@ def test_messages_take_plain_mappings_and_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "origin"),
+    "url, origin",
     [
         ("https://auth.example/token?a=b", "https://auth.example"),
         ("HTTPS://Auth.Example:443", "https://auth.example"),
@@ -119,7 +119,7 @@ def test_what_is_read_differently_by_different_readers_has_no_origin(url: str) -
 
 
 @pytest.mark.parametrize(
-    ("url", "loopback"),
+    "url, loopback",
     [
         ("http://localhost/", True),
         ("http://LOCALHOST:8080/", True),

@@ -35,7 +35,7 @@ class RichToken(Token):
 
 
 @pytest.mark.parametrize(
-    ("now", "leeway", "fresh"),
+    "now, leeway, fresh",
     [
         (1_000, 30, True),
         (4_569.9, 30, True),

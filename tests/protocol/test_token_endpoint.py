@@ -120,7 +120,7 @@ def test_client_credentials_are_for_confidential_clients() -> None:
 
 
 @pytest.mark.parametrize(
-    ("client_auth", "grant", "name"),
+    "client_auth, grant, name",
     [
         (
             ClientSecretPost("s6BhdRkqt3", "7Fjfp0ZBr1KtDRbnfVdmIw"),
@@ -302,7 +302,7 @@ def test_a_missing_type_is_assumed_where_the_server_is_known_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "name, value",
     [
         ("access_token", 5),
         ("access_token", ["canary"]),
@@ -314,7 +314,7 @@ def test_a_missing_type_is_assumed_where_the_server_is_known_for_it() -> None:
         ("refresh_token", {"a": "canary"}),
         ("id_token", 5),
         ("scope", 5),
-        ("scope", {"a": "canary"}),
+        ("scope", {"a": "b"}),
         ("scope", ["a", 5]),
         ("scope", True),
     ],
@@ -331,7 +331,7 @@ def test_a_member_of_another_type_is_refused(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "lifetime"),
+    "said, lifetime",
     [
         ("3600", 3600.0),
         (3600, 3600.0),
@@ -426,7 +426,7 @@ def test_a_further_member_of_another_type_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "recovery"),
+    "error, kind, recovery",
     [
         ("invalid_client", InvalidClient, Recovery.CHANGE_REQUEST),
         ("invalid_grant", InvalidGrant, Recovery.REAUTHORIZE),
@@ -555,7 +555,7 @@ def test_what_the_server_says_is_escaped_when_it_is_printed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type"),
+    "body, content_type",
     [
         (b"", "application/json"),
         (b"", ""),
@@ -619,7 +619,7 @@ def test_the_fields_of_an_answer_are_adapted_good_or_bad() -> None:
         parse({"fault": "invalid_grant"}, server=server)
 
 
-@pytest.mark.parametrize("result", [None, 5, ["a"]], ids=repr)
+@pytest.mark.parametrize("result", [None, 5, [5]], ids=repr)
 def test_an_adapter_that_gives_no_mapping_is_an_error_of_ours(result: Any) -> None:
     server = AuthorizationServer("https://auth.example/token", adapt=lambda _: result)
 
@@ -653,7 +653,7 @@ def test_an_adapter_may_refuse_in_its_own_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
+    "text, seconds",
     [
         ("120", 120.0),
         (" 0 ", 0.0),
@@ -667,7 +667,7 @@ def test_an_adapter_may_refuse_in_its_own_words() -> None:
         ("9999999999", None),
         ("-5", None),
         ("1.5", None),
-        ("٥", None),
+        ("\u0665", None),
         ("soon", None),
         ("", None),
         ("Tue, 99 Nov 2023 22:15:20 GMT", None),

@@ -29,7 +29,7 @@ def test_nested_elements_are_nested_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nil", "found"), [("true", {}), ("1", {}), (" true ", {}), ("false", {"a": ""})]
+    "nil, found", [("true", {}), ("1", {}), (" true ", {}), ("false", {"a": ""})]
 )
 def test_an_element_with_nil_is_absent(nil: str, found: dict[str, str]) -> None:
     """System D writes absent texts so."""
@@ -104,7 +104,7 @@ def test_a_document_type_is_refused_before_any_of_it_is_read(document: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("document", "reason"),
+    "document, reason",
     [
         ("<a>" * 33, "too deeply"),
         ("<a>" * 87_381, "too deeply"),

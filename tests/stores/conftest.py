@@ -91,15 +91,15 @@ class FakeRedisServer:
 
     def _acquire(self, token: str, lease: str, *arguments: str) -> Answer:
         owner, lease_ms, seen = arguments
+        stored = {name: text.encode() for name, text in self.hashes.get(token, {}).items()}
+        version, content = stored.get("version", b"none"), stored.get("token")
+        if seen and content and version != seen.encode():
+            return [0, version, content]
         if lease not in self.strings:
             self.strings[lease] = owner
             self._expire(lease, lease_ms)
         held = int(self.strings[lease] == owner)
-        stored = {name: text.encode() for name, text in self.hashes.get(token, {}).items()}
-        version = stored.get("version")
-        if not held and version == seen.encode():
-            return [held, version, None]
-        return [held, version, stored.get("token")]
+        return [held, version, content if held or version != seen.encode() else None]
 
     def _extend(self, _token: str, lease: str, owner: str, lease_ms: str) -> Answer:
         return self._expire(lease, lease_ms) if self.strings.get(lease) == owner else 0

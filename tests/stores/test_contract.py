@@ -23,6 +23,7 @@ from tests.stores.conftest import FakeCoredis, FakeRedisPy, FakeRedisServer
 COREDIS_LEAVES_STREAMS_OPEN = pytest.mark.filterwarnings(
     "ignore:Unclosed <MemoryObject:ResourceWarning"
 )
+ON_ASYNCIO_ALONE = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # as redis-py is
 KEYS = {"new": b"k" * 32, "old": b"o" * 16}
 
 
@@ -117,12 +118,8 @@ class RealRedis(SharedStoreContract):
             self.raw.pexpire(name, 0)
 
 
+@ON_ASYNCIO_ALONE
 class TestRedisStoreOnRedisPy(RealRedis):
-    @pytest.fixture(scope="class", params=["asyncio"])
-    def anyio_backend(self, request: pytest.FixtureRequest) -> str:
-        """Leave trio out, which redis-py does not know."""
-        return str(request.param)
-
     @asynccontextmanager
     async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
         async with redis.asyncio.Redis(port=self.port, **self.options) as client:
@@ -157,12 +154,8 @@ class RealCluster(RealRedis):
             yield
 
 
+@ON_ASYNCIO_ALONE
 class TestRedisStoreOnRedisPyCluster(RealCluster):
-    @pytest.fixture(scope="class", params=["asyncio"])
-    def anyio_backend(self, request: pytest.FixtureRequest) -> str:
-        """Leave trio out, which redis-py does not know."""
-        return str(request.param)
-
     @asynccontextmanager
     async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
         async with redis.asyncio.RedisCluster(host="127.0.0.1", port=self.port) as client:

@@ -375,6 +375,18 @@ async def test_a_lease_of_the_dead_ends_by_the_clock(path: Path, clock: FakeCloc
     await store.aclose()
 
 
+async def test_a_holder_knows_when_the_lease_has_run_out(path: Path, clock: FakeClock) -> None:
+    """Who wakes up late looks before the server is asked."""
+    async with SQLiteStore(path, clock=clock) as store, store.lease("ada") as lease:
+        held = [lease.held]
+        for seconds in (59, 1):
+            clock.advance(seconds)
+            held.append(lease.held)
+        assert held == [True, True, False]
+        with pytest.raises(LeaseLost):
+            await lease.save(Token("late"))
+
+
 async def test_a_clock_set_back_delays_a_lease_by_no_more_than_its_length(
     path: Path, clock: FakeClock
 ) -> None:
@@ -449,6 +461,7 @@ def test_a_lease_that_was_taken_away_is_not_extended(table: TokenTable) -> None:
     table.claim(claim)
     table.remove("ada")
     assert not table.extend(claim)
+    assert claim.good_until == 0
 
 
 def test_a_claim_that_was_given_up_takes_no_lease(table: TokenTable) -> None:

@@ -10,7 +10,7 @@ from oauthkit.stores.sqlite import SQLiteStore
 
 
 async def main() -> None:
-    store = SQLiteStore(sys.argv[1])
+    store = SQLiteStore(sys.argv[1], lease_seconds=0.2)
     found = await store.load("key")
     first = 1 if found is None else int(found.access_token) + 1
     for number in itertools.count(first):

@@ -1,0 +1,256 @@
+"""What a shared store costs: with a fresh token nothing, and few round trips for a renewal."""
+
+import asyncio
+import json
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import redis.asyncio
+
+from oauthkit import (
+    AsyncTokenSession,
+    AuthorizationServer,
+    ClientSecretBasic,
+    MemoryStore,
+    Token,
+    TokenStore,
+)
+from oauthkit.stores.redis import RedisStore
+from oauthkit.stores.sqlite import SQLiteStore
+
+from .figures import Figure, cpu_seconds
+
+LOOKS: Final = 2_000
+ROUNDS: Final = 9
+RENEWALS: Final = 20
+KEY: Final = "key"
+SERVER: Final = AuthorizationServer("https://auth.example/token")
+CLIENT: Final = ClientSecretBasic("client", "secret")
+
+WAITER: Final = """
+import asyncio, json, sys, time
+import redis.asyncio
+from oauthkit.stores.redis import RedisStore
+from oauthkit.stores.sqlite import SQLiteStore
+
+async def main(place):
+    store = SQLiteStore(place) if "/" in place else RedisStore(redis.asyncio.Redis(port=int(place)))
+    seen = (await store.load("key")).access_token
+    print("ready", flush=True)
+    while True:
+        async with store.lease("key") as lease:
+            token = await lease.load()
+        if token.access_token != seen:
+            seen = token.access_token
+            print(json.dumps([seen, time.monotonic()]), flush=True)
+        await asyncio.sleep(0.001)
+
+asyncio.run(main(sys.argv[1]))
+"""
+"""Wants the lease all the time, and says at which moment it has learned of a new token."""
+
+
+async def measure() -> list[Figure]:
+    """Return all figures of this module."""
+    figures: list[Figure] = []
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        sqlite = str(Path(directory, "tokens.db"))
+        stores: dict[str, TokenStore] = {
+            "SQLiteStore": await stack.enter_async_context(SQLiteStore(sqlite))
+        }
+        places = {"SQLiteStore": sqlite}
+        if shutil.which("redis-server") is not None:
+            port = await stack.enter_async_context(_redis_server(Path(directory)))
+            client = await stack.enter_async_context(redis.asyncio.Redis(port=port))
+            stores["RedisStore"], places["RedisStore"] = RedisStore(client), str(port)
+            figures += await _round_trips(client, stores["RedisStore"])
+        figures += await _fresh(stores)
+        for name, store in stores.items():
+            figures.append(await _learned(name, store, places[name]))
+    return figures
+
+
+async def _fresh(stores: dict[str, TokenStore]) -> list[Figure]:
+    """Compare a fresh token over each store with one over `MemoryStore`, a session per request."""
+    figures: list[Figure] = []
+    async with httpx.AsyncClient() as http:
+        ways = {
+            "for_key": _derived,
+            "a new session": _constructed,
+        }
+        for way, look in ways.items():
+            base = await look(http, MemoryStore())
+            for name, store in stores.items():
+                more = await _difference(await look(http, store), base)
+                what = f"fresh token by {way}, {name} more than MemoryStore"
+                figures.append(Figure(what, more * 1e6, "µs", limit=3.0))
+            figures.append(Figure(f"fresh token by {way}", await _seconds(base) * 1e6, "µs"))
+        for name, store in stores.items():
+            asked = await _operations_of_fresh_looks(http, store)
+            figures.append(Figure(f"store operations for a fresh token, {name}", asked, limit=0))
+    return figures
+
+
+Look = Callable[[], Awaitable[object]]
+
+
+async def _derived(http: httpx.AsyncClient, store: TokenStore) -> Look:
+    await store.save(KEY, _lasting("access"))
+    app = AsyncTokenSession(http, server=SERVER, client_auth=CLIENT, store=store, key="app")
+
+    async def look() -> None:
+        await app.for_key(KEY).token()
+
+    await look()
+    return look
+
+
+async def _constructed(http: httpx.AsyncClient, store: TokenStore) -> Look:
+    await store.save(KEY, _lasting("access"))
+
+    async def look() -> None:
+        await AsyncTokenSession(
+            http, server=SERVER, client_auth=CLIENT, store=store, key=KEY
+        ).token()
+
+    await look()
+    return look
+
+
+def _lasting(access_token: str) -> Token:
+    now = time.time()
+    return Token(access_token, issued_at=now, expires_at=now + 86_400, refresh_token="refresh")
+
+
+async def _difference(subject: Look, base: Look) -> float:
+    """Return the seconds by which one look is dearer, as the median of alternating rounds."""
+    differences: list[float] = []
+    for number in range(ROUNDS):
+        if number % 2:
+            own, other = await _seconds(subject), await _seconds(base)
+        else:
+            other, own = await _seconds(base), await _seconds(subject)
+        differences.append(own - other)
+    return statistics.median(differences)
+
+
+async def _seconds(look: Look) -> float:
+    async def work() -> None:
+        for _ in range(LOOKS):
+            await look()
+
+    await look()  # the store may be due to be looked at again
+    return await cpu_seconds(work) / LOOKS
+
+
+async def _operations_of_fresh_looks(http: httpx.AsyncClient, store: TokenStore) -> int:
+    """Return how often the store itself was asked for many fresh tokens."""
+    look = await _derived(http, store)
+    asked = 0
+    load = store.load
+
+    async def counted(key: str, /) -> Token | None:
+        nonlocal asked
+        asked += 1
+        return await load(key)
+
+    store.load = counted  # type: ignore[method-assign]
+    try:
+        for _ in range(100):
+            await look()
+    finally:
+        del store.load
+    return asked
+
+
+async def _round_trips(client: redis.asyncio.Redis, store: TokenStore) -> list[Figure]:
+    """Count the commands of renewals as the server sees them."""
+    now = time.time()
+    answer = {"access_token": "next", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "next"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
+    counts: list[int] = []
+    async with httpx.AsyncClient(transport=transport) as http:
+        for number in range(RENEWALS + 1):
+            stale = Token("old", issued_at=now - 60, expires_at=now - 1, refresh_token="refresh")
+            key = f"renewed-{number}"
+            await store.save(key, stale)
+            session = AsyncTokenSession(
+                http, server=SERVER, client_auth=CLIENT, store=store, key=key
+            )
+            before = await _commands(client)
+            await session.token()
+            counts.append(await _commands(client) - before - 1)  # the asking itself
+    return [Figure("round trips of a renewal over RedisStore", max(counts[1:]), limit=4)]
+
+
+async def _commands(client: redis.asyncio.Redis) -> int:
+    """Return how many commands came from clients; those inside scripts are no round trips."""
+    stats: dict[str, Any] = await client.info("commandstats")
+    from_clients = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_info")
+    reads = stats.get("cmdstat_hget", {"calls": 0})["calls"]
+    return sum(stats.get(name, {"calls": 0})["calls"] for name in from_clients) + int(reads)
+
+
+async def _learned(name: str, store: TokenStore, place: str) -> Figure:
+    """Measure how soon a waiter in another process knows of a token that was renewed."""
+    await store.save(KEY, _lasting("first"))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WAITER, place), stdout=asyncio.subprocess.PIPE
+    )
+    if process.stdout is None:
+        message = "the waiter's output is not piped"
+        raise RuntimeError(message)
+    try:
+        await process.stdout.readline()
+        delays: list[float] = []
+        for number in range(RENEWALS):
+            async with store.lease(KEY) as lease:
+                await asyncio.sleep(0.2)  # so long asks the server; the waiter's pauses have grown
+                saved = time.monotonic()
+                await lease.save(_lasting(str(number)))
+                line = await asyncio.wait_for(process.stdout.readline(), 10)
+            delays.append(json.loads(line)[1] - saved)
+    finally:
+        process.kill()
+        await process.wait()
+    what = f"a waiter in another process learns of a renewal, {name}"
+    return Figure(what, statistics.quantiles(delays, n=10)[-1] * 1e3, "ms", limit=50.0 * SLACK)
+
+
+SLACK: Final = 1.5
+"""Of a machine that runs other things too: what is promised is the pause between two looks."""
+
+
+@asynccontextmanager
+async def _redis_server(directory: Path) -> AsyncGenerator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = await asyncio.create_subprocess_exec(
+        *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(20), redis.asyncio.Redis(port=port) as client:
+            while True:
+                try:
+                    await client.ping()
+                    break
+                except redis.exceptions.ConnectionError:
+                    await asyncio.sleep(0.02)
+        yield port
+    finally:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,735 @@
+import contextlib
+import copy
+import json
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
+
+import attrs
+import pytest
+
+from oauthkit.errors import (
+    AccessDenied,
+    CallbackError,
+    ConfigurationError,
+    ErrorResponse,
+    OAuthKitError,
+    Recovery,
+)
+from oauthkit.protocol.authorization import AuthorizationRequest
+from oauthkit.protocol.grants import AuthorizationCode
+from oauthkit.protocol.server import AuthorizationServer
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+RFC6749 = json.loads((VECTORS / "rfc6749.json").read_text())
+RFC9207 = json.loads((VECTORS / "rfc9207.json").read_text())
+CALLBACK = "https://app.example/callback"
+SERVER = AuthorizationServer(
+    "https://auth.example/token",
+    issuer="https://auth.example",
+    authorization_endpoint="https://auth.example/authorize",
+)
+
+
+def login(server: AuthorizationServer = SERVER, **details: Any) -> AuthorizationRequest:
+    return AuthorizationRequest.new(
+        server, "reader", **{"redirect_uri": CALLBACK, "scope": "read"} | details
+    )
+
+
+def sent(request: AuthorizationRequest) -> dict[str, str]:
+    pairs = parse_qsl(urlsplit(request.url).query, strict_parsing=True)
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
+def kept(**changes: Any) -> AuthorizationRequest:
+    return AuthorizationRequest.from_dict({**login().to_dict(), **changes})
+
+
+class QueryParams(dict[str, str]):
+    """As Starlette has it: a mapping of the last values, and all pairs by a method."""
+
+    def __init__(self, *pairs: tuple[str, str]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        return list(self.pairs)
+
+
+# The way out
+
+
+def test_the_url_asks_for_a_code_with_state_and_s256() -> None:
+    """PK-04, PK-05, BC-02, BC-05: whether the server says that it knows PKCE or not."""
+    request = login()
+    digest = sha256(request.code_verifier.encode()).digest()
+
+    assert request.url.startswith("https://auth.example/authorize?response_type=code&client_id=")
+    assert sent(request) == {
+        "response_type": "code",
+        "client_id": "reader",
+        "redirect_uri": CALLBACK,
+        "scope": "read",
+        "state": request.state,
+        "code_challenge": urlsafe_b64encode(digest).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+    }
+    assert (request.redirect_uri, request.token_endpoint) == (CALLBACK, SERVER.token_endpoint)
+    assert (request.issuer, request.issuer_required) == (SERVER.issuer, False)
+
+
+def test_the_published_request_is_contained_in_ours() -> None:
+    """O2-09: RFC 6749 §4.1.1."""
+    published = dict(parse_qsl(RFC6749["authorization_request"]["query"]))
+    request = AuthorizationRequest.new(
+        SERVER, published["client_id"], redirect_uri=published["redirect_uri"]
+    )
+
+    assert {**published, "state": request.state}.items() <= sent(request).items()
+    assert "scope" not in sent(request)
+
+
+def test_the_verifier_is_in_no_url() -> None:
+    """PK-04, PK-08."""
+    request = login()
+
+    assert request.code_verifier not in request.url
+
+
+@pytest.mark.parametrize("scope", ["openid", "read openid", ["openid", "email"]], ids=repr)
+def test_a_login_with_openid_has_a_nonce_beside_pkce(scope: str | list[str]) -> None:
+    """BC-04."""
+    request = login(scope=scope)
+
+    assert request.nonce
+    assert sent(request)["nonce"] == request.nonce
+    assert "code_challenge" in sent(request)
+    assert login(scope="openidx").nonce is None
+
+
+def test_every_login_has_values_of_its_own() -> None:
+    """O2-42, PK-07, BC-03, AT-14."""
+    logins = [login(scope="openid") for _ in range(1_000)]
+
+    for name in ("state", "nonce", "code_verifier"):
+        values = {getattr(request, name) for request in logins}
+        assert len(values) == 1_000
+        assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", value) for value in values)
+
+
+def test_the_query_of_the_endpoint_is_kept() -> None:
+    """O2-05."""
+    server = attrs.evolve(SERVER, authorization_endpoint="https://auth.example/a?tenant=x%26y&b=")
+
+    url = login(server).url
+    assert url.startswith("https://auth.example/a?tenant=x%26y&b=&response_type=code&")
+    assert parse_qs(urlsplit(url).query)["tenant"] == ["x&y"]
+
+
+@pytest.mark.parametrize("name", ["state", "client_id", "prompt", "redirect%5Furi"])
+def test_no_parameter_stands_there_twice(name: str) -> None:
+    """O2-06."""
+    server = attrs.evolve(SERVER, authorization_endpoint=f"https://auth.example/a?{name}=x")
+
+    with pytest.raises(ConfigurationError, match="occurs once"):
+        login(server, additional={"prompt": "login"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "response_type",
+        "client_id",
+        "redirect_uri",
+        "scope",
+        "state",
+        "nonce",
+        "code_challenge",
+        "code_challenge_method",
+    ],
+)
+def test_what_belongs_to_the_login_cannot_be_added(name: str) -> None:
+    """O2-22, BC-05: so there is no implicit flow, and no login without state or PKCE."""
+    with pytest.raises(ConfigurationError, match=name):
+        login(scope=None, additional={name: "token"})
+
+
+def test_further_parameters_are_added_and_escaped() -> None:
+    """AT-64, OC-03."""
+    request = login(
+        additional={"login_hint": "a&b#c=d+e", "max_age": 0, "prompt": None, "acr_values": ""}
+    )
+
+    assert sent(request)["login_hint"] == "a&b#c=d+e"
+    assert sent(request)["max_age"] == "0"
+    assert not sent(request).keys() & {"prompt", "acr_values"}
+
+
+def test_several_resources_are_several_parameters() -> None:
+    """O2-06, RI-02."""
+    url = login(additional={"resource": ["https://a.example", "https://b.example"]}).url
+
+    assert parse_qs(urlsplit(url).query)["resource"] == ["https://a.example", "https://b.example"]
+
+
+@pytest.mark.parametrize("text", ["a&state=evil", "a#b", "ä\r\n", "%26"])
+def test_no_value_breaks_out_of_the_query(text: str) -> None:
+    """O2-44, AT-64."""
+    request = AuthorizationRequest.new(SERVER, text, redirect_uri=CALLBACK)
+
+    assert sent(request)["client_id"] == text
+    assert "#" not in request.url
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    """AT-58."""
+    with pytest.raises(ConfigurationError, match="surrogate"):
+        login(additional={"login_hint": "\ud800"})
+
+
+def test_a_login_needs_an_authorization_endpoint() -> None:
+    with pytest.raises(ConfigurationError, match="authorization_endpoint="):
+        login(AuthorizationServer("https://auth.example/token"))
+
+
+@pytest.mark.parametrize("methods", [("plain",), (), ("plain", "s256")], ids=repr)
+def test_a_server_without_s256_is_refused_and_plain_is_never_used(methods: tuple[str, ...]) -> None:
+    """PK-06, AT-18."""
+    with pytest.raises(ConfigurationError, match="S256"):
+        login(attrs.evolve(SERVER, code_challenge_methods_supported=methods))
+
+
+@pytest.mark.parametrize("methods", [None, ("S256",), ("plain", "S256")], ids=repr)
+def test_a_server_with_s256_or_silent_about_it_gets_s256(methods: tuple[str, ...] | None) -> None:
+    """PK-05, AT-18."""
+    request = login(attrs.evolve(SERVER, code_challenge_methods_supported=methods))
+
+    assert sent(request)["code_challenge_method"] == "S256"
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    [
+        "https://app.example/callback?x=y",
+        "http://127.0.0.1:8080/callback",
+        "http://[::1]:8080/",
+        "com.example.app:/callback",
+        "HTTPS://app.example",
+    ],
+)
+def test_an_absolute_redirect_uri_is_taken_to_the_letter(redirect_uri: str) -> None:
+    """O2-08, O2-09, O2-21."""
+    request = login(redirect_uri=redirect_uri)
+
+    assert sent(request)["redirect_uri"] == request.redirect_uri == redirect_uri
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    [
+        "",
+        "/callback",
+        "callback",
+        "//app.example/callback",
+        "https://app.example/#",
+        "https://app.example/callback#a",
+        "https:",
+        "https:callback",
+        "https:///callback",
+        "https://app.example/a b",
+        "https://app.example/\r\nX: 1",
+        "https://evil.example\\.app.example/",
+        "http://[",
+        "javascript:alert(1)",
+        "myapp:/callback",
+        "1a.b:/callback",
+        "é.b:/callback",
+        ":/callback",
+        "com.example.app:",
+        "com.example.app:/a\nb",
+    ],
+)
+def test_any_other_redirect_uri_is_refused(redirect_uri: str) -> None:
+    """O2-08, AT-26: RFC 6749 §3.1.2, RFC 8252 §7.1."""
+    with pytest.raises(ConfigurationError):
+        login(redirect_uri=redirect_uri)
+
+
+@pytest.mark.parametrize(
+    "return_to", [None, "/", "/inbox", "/inbox?a=b#c", "/ä/%C3%A4", "/a//b", "/%20"]
+)
+def test_a_path_of_the_application_is_kept_for_afterwards(return_to: str | None) -> None:
+    """BC-01."""
+    assert login(return_to=return_to).return_to == return_to
+
+
+@pytest.mark.parametrize(
+    "return_to",
+    [
+        "",
+        "inbox",
+        "//evil",
+        "///evil",
+        "https:evil",
+        "https://evil.example/",
+        "\\\\evil",
+        "/\\evil",
+        "\\/evil",
+        "javascript:alert(1)",
+        "/%2fevil",
+        "/%2f%2fevil",
+        "/%252fevil",
+        "/%5cevil",
+        "/%255Cevil",
+        "/\t/evil",
+        "/%09/evil",
+        "/a\r\nLocation: //evil",
+        "/%0d%0aLocation: //evil",
+        "/%00",
+        "/\x7f",
+        " /inbox",
+        "%2f%2fevil",
+    ],
+)
+def test_a_return_to_another_site_is_refused(return_to: str) -> None:
+    """BC-01, AT-17: RFC 9700 §4.11."""
+    with pytest.raises(ConfigurationError, match="open redirector"):
+        login(return_to=return_to)
+    with pytest.raises(ConfigurationError, match="open redirector"):
+        kept(return_to=return_to)
+
+
+# The way back
+
+
+def test_the_published_callback_gives_the_grant() -> None:
+    """PK-04, IS-08: RFC 6749 §4.1.2."""
+    request = kept(state="xyz")
+
+    assert request.accept(RFC6749["callback"]["query"]) == AuthorizationCode(
+        code="SplxlOBeZQQYbYS6WxSbIA",
+        redirect_uri=CALLBACK,
+        code_verifier=request.code_verifier,
+        token_endpoint="https://auth.example/token",
+    )
+
+
+def test_the_published_refusal_is_typed() -> None:
+    """O2-19: RFC 6749 §4.1.2.1."""
+    with pytest.raises(AccessDenied, match="access_denied") as caught:
+        kept(state="xyz").accept(RFC6749["error_callback"]["query"])
+
+    assert caught.value.recovery is Recovery.REAUTHORIZE
+    assert caught.value.status_code is None
+
+
+def callbacks(state: str) -> Iterator[Any]:
+    query = urlencode({"code": "a/b?c=d+e&f", "state": state, "session": "s"}, safe="/?")
+    pairs = parse_qsl(query)
+    yield query
+    yield f"?{query}"
+    yield f"/callback?{query}"
+    yield f"{CALLBACK}?{query}"
+    yield f"{CALLBACK}?{query}#fragment"
+    yield f"com.example.app:/callback?{query}"
+    yield f"callback?{query}"
+    yield pairs
+    yield tuple(pairs)
+    yield iter(pairs)
+    yield dict(pairs)
+    yield parse_qs(query)
+    yield QueryParams(*pairs)
+
+
+@pytest.mark.parametrize("form", range(13))
+def test_a_callback_is_taken_in_every_form_that_frameworks_give(form: int) -> None:
+    """O2-17: what else came is kept as extra."""
+    request = login()
+    callback = list(callbacks(request.state))[form]
+
+    grant = request.accept(callback)
+    assert grant.code == "a/b?c=d+e&f"
+    assert grant.extra == {"session": "s"}
+
+
+@pytest.mark.parametrize("state", [None, "", "x", "ä", "\ud800", "a" * 43, "0"], ids=ascii)
+def test_a_callback_of_another_login_is_refused_and_changes_nothing(state: str | None) -> None:
+    """O2-43, AT-11, BC-02."""
+    request = login()
+    parameters = {"code": "c"} if state is None else {"code": "c", "state": state}
+
+    with pytest.raises(CallbackError, match="state"):
+        request.accept(parameters)
+    assert request.accept({"code": "c", "state": request.state}).code == "c"
+
+
+def test_a_part_of_the_state_is_not_the_state() -> None:
+    """O2-43, AT-19: the comparison is `hmac.compare_digest`, in constant time."""
+    request = login()
+
+    for part in (request.state[:-1], request.state + "x", request.state.swapcase()):
+        with pytest.raises(CallbackError, match="state"):
+            request.accept({"code": "c", "state": part})
+
+
+def test_an_error_of_unknown_origin_is_not_repeated() -> None:
+    """O2-20."""
+    with pytest.raises(CallbackError) as caught:
+        login().accept({"error": "access_denied", "error_description": "evil", "state": "x"})
+
+    assert "evil" not in str(caught.value)
+    assert caught.value.recovery is Recovery.REAUTHORIZE
+
+
+@pytest.mark.parametrize("name", ["code", "state", "iss", "error", "other"])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_parameter_that_stands_there_twice_is_refused(name: str, *, same: bool) -> None:
+    """O2-07, AT-21."""
+    request = login()
+    first = {"code": "c", "state": request.state, "iss": "https://auth.example", name: "1"}
+    first["state"] = request.state
+    pairs = [*first.items(), (name, first[name] if same else "2")]
+
+    forms: list[Any] = [urlencode(pairs), pairs, parse_qs(urlencode(pairs)), QueryParams(*pairs)]
+    for callback in forms:
+        with pytest.raises(CallbackError, match="twice"):
+            request.accept(callback)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        None,
+        5,
+        b"code=c&state=s",
+        ["code"],
+        [("code",)],
+        [("code", "c", "x")],
+        [(["code"], "c")],
+        [5],
+        {"code": 5},
+        {"code": None},
+        {"code": ("c",)},
+        {5: "c"},
+        {"code": {"c": "d"}},
+        [("a", "b")] * 101,
+        {f"a{n}": "b" for n in range(101)},
+        "&".join(f"a{n}=b" for n in range(101)),
+        "state=" + "a" * 65_536,
+        object(),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_no_callback_is_refused(callback: Any) -> None:
+    """O2-07: with an error of ours, whatever came."""
+    with pytest.raises(CallbackError):
+        login().accept(callback)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "",
+        "?",
+        "http://[?code=c",
+        "://",
+        "http://[",
+        "%",
+        "=",
+        "&&&",
+        "code",
+        "\ud800=\ud800",
+        "a?b?c",
+    ],
+    ids=ascii,
+)
+def test_a_text_that_is_no_callback_is_refused(callback: str) -> None:
+    """O2-43."""
+    with pytest.raises(CallbackError):
+        login().accept(callback)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{callback}#{query}",
+        "#{query}",
+        "{callback}?x=y#{query}",
+        "{callback}#?{query}",
+        "/callback#{query}",
+    ],
+)
+def test_a_fragment_is_no_query(form: str) -> None:
+    """AT-20."""
+    request = login()
+    query = urlencode({"state": request.state, "code": "c"})
+
+    with pytest.raises(CallbackError):
+        request.accept(form.format(callback=CALLBACK, query=query))
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"code": ""}, {"access_token": "a", "token_type": "b"}], ids=repr
+)
+def test_a_callback_with_neither_code_nor_error_is_refused(answer: Mapping[str, str]) -> None:
+    """AT-20, BC-05: a token in the front channel is not taken."""
+    request = login()
+
+    with pytest.raises(CallbackError, match="neither code nor error"):
+        request.accept({**answer, "state": request.state})
+
+
+@pytest.mark.parametrize("answer", [{"code": "c"}, {"error": "access_denied"}, {}], ids=repr)
+def test_a_login_is_accepted_once(answer: Mapping[str, str]) -> None:
+    """O2-18, BC-06, AT-12: whatever came of it the first time."""
+    request = login()
+    callback = {**answer, "state": request.state}
+    with contextlib.suppress(OAuthKitError):
+        request.accept(callback)
+
+    with pytest.raises(CallbackError, match="accepted before"):
+        request.accept(callback)
+    with pytest.raises(CallbackError, match="accepted before"):
+        copy.deepcopy(request).accept(callback)
+
+
+def test_a_login_is_accepted_once_by_many_threads() -> None:
+    """AT-12."""
+    request = login()
+    callback = {"code": "c", "state": request.state}
+    barrier = Barrier(8)
+    codes: list[str] = []
+
+    def accept() -> None:
+        barrier.wait(timeout=10)
+        with contextlib.suppress(CallbackError):
+            codes.append(request.accept(callback).code)
+
+    threads = [Thread(target=accept) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+
+    assert codes == ["c"]
+
+
+def test_two_logins_in_one_browser_do_not_mix() -> None:
+    """AT-14."""
+    one, two = login(), login()
+
+    grant = two.accept({"code": "c", "state": two.state})
+    assert grant.code_verifier == two.code_verifier != one.code_verifier
+    with pytest.raises(CallbackError):
+        one.accept({"code": "c", "state": two.state})
+
+
+def test_a_stolen_code_comes_with_the_wrong_verifier() -> None:
+    """AT-10: so the server refuses it."""
+    victim, thief = login(), login()
+
+    grant = thief.accept({"code": "stolen", "state": thief.state})
+    assert grant.code_verifier != victim.code_verifier
+
+
+@pytest.mark.parametrize(
+    "error, recovery",
+    [
+        ("access_denied", Recovery.REAUTHORIZE),
+        ("login_required", Recovery.REAUTHORIZE),
+        ("temporarily_unavailable", Recovery.RETRY_LATER),
+        ("server_error", Recovery.RETRY_LATER),
+        ("invalid_scope", Recovery.CHANGE_REQUEST),
+        ("x_unheard_of", Recovery.CHANGE_REQUEST),
+        ("", Recovery.CHANGE_REQUEST),
+    ],
+)
+def test_an_error_keeps_all_that_came_with_it(error: str, recovery: Recovery) -> None:
+    """O2-19: an error beside a code is an error."""
+    request = login()
+
+    with pytest.raises(ErrorResponse) as caught:
+        request.accept(
+            {
+                "error": error,
+                "error_description": "<b>No</b>\r\n\x1b[31m",
+                "error_uri": "https://auth.example/e",
+                "state": request.state,
+                "code": "c",
+            }
+        )
+
+    assert (caught.value.error, caught.value.recovery) == (error, recovery)
+    assert caught.value.error_description == "<b>No</b>\r\n\x1b[31m"
+    assert caught.value.error_uri == "https://auth.example/e"
+    assert "\n" not in str(caught.value)
+
+
+# The issuer
+
+
+@pytest.mark.parametrize("name", ["success", "error"])
+def test_the_published_callbacks_with_iss_are_accepted(name: str) -> None:
+    """IS-01, IS-04: RFC 9207 §2.1, §2.2."""
+    query = RFC9207[name]["query"]
+    state = parse_qs(query)["state"][0]
+    request = kept(state=state, issuer=RFC9207["issuer"], issuer_required=True)
+
+    if name == "success":
+        assert request.accept(query).code.startswith("x1848ZT64p4IirMPT0R")
+    else:
+        with pytest.raises(AccessDenied):
+            request.accept(query)
+
+
+LOOK_ALIKES = [
+    "",
+    "https://auth.example/",
+    "https://auth.example:443",
+    "https://AUTH.example",
+    "HTTPS://auth.example",
+    "http://auth.example",
+    "https://auth.example.",
+    "https://auth.%65xample",
+    "https://auth.example%2f",
+    "https://auth.example/.",
+    "https://auth.example?",
+    "https://auth.example#",
+    "https://auth.example1",
+    "https://evil@auth.example",
+    "https://auth.example/../auth.example",
+    " https://auth.example",
+    "https://auth.example\n",
+    "https://\u0430uth.example",
+    "https://evil.example",
+]
+
+
+@pytest.mark.parametrize("iss", LOOK_ALIKES, ids=ascii)
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize(
+    "answer", [{"code": "c"}, {"error": "x", "error_description": "evil"}], ids=str
+)
+def test_another_issuer_is_refused_and_nothing_of_it_is_believed(
+    iss: str, answer: Mapping[str, str], *, required: bool
+) -> None:
+    """IS-01, IS-02, IS-04, AT-01, AT-05: compared byte by byte."""
+    server = attrs.evolve(SERVER, authorization_response_iss_parameter_supported=required)
+    request = login(server)
+
+    with pytest.raises(CallbackError, match="another authorization server") as caught:
+        request.accept({**answer, "state": request.state, "iss": iss})
+    assert "evil" not in str(caught.value)
+
+    honest = {"code": "c", "state": request.state, "iss": "https://auth.example"}
+    assert request.accept(honest).code == "c"
+
+
+def test_the_issuer_is_decoded_once() -> None:
+    """IS-01."""
+    request = login()
+    once = quote("https://auth.example", safe="")
+
+    with pytest.raises(CallbackError):
+        request.accept(f"code=c&state={request.state}&iss={quote(once)}")
+    assert request.accept(f"code=c&state={request.state}&iss={once}").code == "c"
+
+
+def test_a_server_that_always_sends_iss_has_to() -> None:
+    """IS-03."""
+    server = attrs.evolve(SERVER, authorization_response_iss_parameter_supported=True)
+    request = login(server)
+
+    with pytest.raises(CallbackError, match="no iss"):
+        request.accept({"code": "c", "state": request.state})
+    with pytest.raises(CallbackError, match="no iss"):
+        request.accept({"error": "access_denied", "state": request.state})
+
+
+def test_an_issuer_that_nobody_named_is_not_compared() -> None:
+    """IS-04."""
+    request = login(attrs.evolve(SERVER, issuer=None))
+
+    assert request.accept({"code": "c", "state": request.state, "iss": "x"}).code == "c"
+
+
+def test_the_record_of_a_login_cannot_be_changed_and_names_its_server() -> None:
+    """IS-08, BC-03, AT-03."""
+    request = login()
+
+    assert request.issuer == "https://auth.example"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        request.token_endpoint = "https://evil.example/token"  # type: ignore[misc]
+    assert request.accept({"code": "c", "state": request.state}).token_endpoint == (
+        "https://auth.example/token"
+    )
+
+
+# The wait between
+
+
+def test_a_login_waits_as_plain_json_and_comes_back() -> None:
+    request = login(scope="openid", return_to="/inbox")
+
+    waiting = request.to_dict()
+    assert all(type(value) in {str, bool, type(None)} for value in waiting.values())
+    assert AuthorizationRequest.from_dict(json.loads(json.dumps(waiting))) == request
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": None},
+        {"state": 5},
+        {"url": None},
+        {"code_verifier": None},
+        {"code_verifier": 5},
+        {"redirect_uri": None},
+        {"token_endpoint": ["x"]},
+        {"nonce": 5},
+        {"issuer": 5},
+        {"return_to": 5},
+        {"issuer_required": "no"},
+        {"issuer_required": 0},
+        {"unknown": "x"},
+    ],
+    ids=repr,
+)
+def test_a_kept_login_of_another_form_is_refused(changes: Mapping[str, Any]) -> None:
+    """AT-16."""
+    with pytest.raises(ConfigurationError, match="to_dict"):
+        kept(**changes)
+
+
+@pytest.mark.parametrize("data", [None, 5, "text", [], {}, [("a", "b")], {5: 5}], ids=repr)
+def test_what_is_no_kept_login_is_refused(data: Any) -> None:
+    """AT-16."""
+    with pytest.raises(ConfigurationError, match="to_dict"):
+        AuthorizationRequest.from_dict(data)
+
+
+def test_a_kept_verifier_is_checked() -> None:
+    """PK-02."""
+    with pytest.raises(ConfigurationError, match="code_verifier"):
+        kept(code_verifier="short")
+
+
+def test_a_kept_login_without_state_accepts_nothing() -> None:
+    """O2-43."""
+    with pytest.raises(CallbackError, match="state"):
+        kept(state="").accept({"code": "c", "state": ""})
+
+
+def test_the_printed_form_shows_no_secret() -> None:
+    """O2-40, PK-08."""
+    request = login(scope="openid")
+
+    for value in (request.url, request.state, request.nonce or "", request.code_verifier):
+        assert value not in repr(request)

@@ -1,0 +1,80 @@
+"""Many resource owners through one session of an application."""
+
+import gc
+import time
+import tracemalloc
+from typing import Final
+from urllib.parse import parse_qs
+
+import anyio
+import httpx
+
+from oauthkit import AsyncTokenSession, AuthorizationServer, MemoryStore, PublicClient, Token
+
+SERVER: Final = AuthorizationServer("https://auth.example/token")
+CAPACITY: Final = 2_000
+MOST_PER_KEY: Final = 2_000
+"""Bytes, with tokens of a hundred characters; docs/stores.md says so."""
+
+
+async def test_a_store_in_memory_is_bounded_too() -> None:
+    store = MemoryStore(capacity=CAPACITY)
+    tracemalloc.start(1)
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for key in range(3 * CAPACITY):
+            await store.save(str(key), Token(f"{key:->100}", refresh_token=f"{key:=>100}"))
+        gc.collect()
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert after - before < CAPACITY * MOST_PER_KEY
+
+
+async def test_a_session_for_another_key_is_made_in_microseconds() -> None:
+    async with httpx.AsyncClient() as http:
+        session: AsyncTokenSession = AsyncTokenSession(
+            http, server=SERVER, client_auth=PublicClient("app"), store=MemoryStore(), key="app"
+        )
+        rounds: list[float] = []
+        for _ in range(20):
+            start = time.process_time()
+            for key in range(500):
+                session.for_key(str(key))
+            rounds.append((time.process_time() - start) / 500)
+    assert min(rounds) < 50e-6
+
+
+async def test_renewals_of_different_keys_never_wait_for_each_other() -> None:
+    """One key's server answer is held back; a thousand others are renewed meanwhile."""
+    arrived, held = anyio.Event(), anyio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        (refresh_token,) = parse_qs(request.content.decode())["refresh_token"]
+        if refresh_token == "slow":
+            arrived.set()
+            await held.wait()
+        fields = {"access_token": f"new-{refresh_token}", "token_type": "Bearer", "expires_in": 60}
+        return httpx.Response(200, json=fields)
+
+    store, got = MemoryStore(), dict[str, str]()
+    for key in ["slow", *map(str, range(1_000))]:
+        await store.save(key, Token("old", issued_at=0, expires_at=1, refresh_token=key))
+
+    async def renewed(key: str) -> None:
+        got[key] = (await session.for_key(key).token()).access_token
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        session: AsyncTokenSession = AsyncTokenSession(
+            http, server=SERVER, client_auth=PublicClient("app"), store=store, key="app"
+        )
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as slow:
+                slow.start_soon(renewed, "slow")
+                await arrived.wait()
+                async with anyio.create_task_group() as others:
+                    for key in range(1_000):
+                        others.start_soon(renewed, str(key))
+                assert len(got) == 1_000, "all but the slow one"
+                held.set()
+    assert got["slow"] == "new-slow"

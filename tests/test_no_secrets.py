@@ -1,0 +1,378 @@
+"""Canaries in every place for a secret, and a look at everything that can be printed."""
+
+import io
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from pprint import pformat
+from types import TracebackType
+from typing import Any
+
+import attrs
+import cattrs
+import pytest
+
+import oauthkit
+from oauthkit.errors import OAuthKitError
+from oauthkit.protocol.authorization import AuthorizationRequest
+from oauthkit.protocol.bearer import authorization_header
+from oauthkit.protocol.client_auth import ClientSecretBasic, ClientSecretPost
+from oauthkit.protocol.formats import FORM, JSON, MULTIPART, XML, RequestFormat
+from oauthkit.protocol.grants import (
+    AuthorizationCode,
+    ClientCredentials,
+    GrantStrategy,
+    RefreshToken,
+    ResourceOwnerPassword,
+)
+from oauthkit.protocol.messages import Headers, HTTPRequest, HTTPResponse
+from oauthkit.protocol.secret import NoPickle, SecretStr, secret
+from oauthkit.protocol.server import AuthorizationServer, rename_fields
+from oauthkit.protocol.token import Token
+from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+
+CANARY = "canary"
+VERIFIER = f"{CANARY}-verifier-{'v' * 40}"
+PACKAGE = str(Path(oauthkit.__file__).parent)
+
+
+@attrs.frozen
+class RichToken(Token):
+    pin: str | None = secret(default=None)
+    level: int = 0
+
+
+SERVER = AuthorizationServer(
+    "https://auth.example/token",
+    issuer="https://auth.example",
+    authorization_endpoint="https://auth.example/authorize",
+    token_class=RichToken,
+)
+TOKEN = RichToken(
+    f"{CANARY}-access",
+    refresh_token=f"{CANARY}-refresh",
+    id_token=f"{CANARY}-id",
+    pin=f"{CANARY}-pin",
+    extra={"other": f"{CANARY}-other", "nested": {"deep": [f"{CANARY}-deep"]}},
+)
+LOGIN = AuthorizationRequest(
+    url=f"https://auth.example/authorize?state={CANARY}-state",
+    state=f"{CANARY}-state",
+    nonce=f"{CANARY}-nonce",
+    code_verifier=VERIFIER,
+    redirect_uri="https://app.example/callback",
+    token_endpoint="https://auth.example/token",
+    issuer="https://auth.example",
+)
+CLIENTS = [
+    ClientSecretBasic("reporter", f"{CANARY}-secret"),
+    ClientSecretBasic("reporter", f"{CANARY}-secret", raw=True),
+    ClientSecretPost("reporter", f"{CANARY}-secret"),
+]
+ADDITIONAL = {"client_assertion": f"{CANARY}-assertion"}
+GRANTS: list[GrantStrategy] = [
+    ClientCredentials(additional=ADDITIONAL),
+    AuthorizationCode(
+        code=f"{CANARY}-code",
+        code_verifier=VERIFIER,
+        additional=ADDITIONAL,
+        extra={"id_token": f"{CANARY}-id"},
+    ),
+    RefreshToken(refresh_token=f"{CANARY}-refresh", additional=ADDITIONAL),
+    ResourceOwnerPassword(username="ada", password=f"{CANARY} password", additional=ADDITIONAL),
+]
+REQUESTS = [
+    build_token_request(SERVER, client_auth, attrs.evolve(grant, request_format=request_format))
+    for client_auth in CLIENTS
+    for grant in GRANTS
+    for request_format in (FORM, MULTIPART, JSON, XML)
+]
+RESPONSE = HTTPResponse(
+    200,
+    {"set-cookie": f"a={CANARY}"},
+    json.dumps({"access_token": f"{CANARY}-access"}).encode(),
+)
+HEADERS = Headers({"authorization": f"Bearer {CANARY}-access"})
+VALUES: list[Any] = [
+    TOKEN,
+    LOGIN,
+    *CLIENTS,
+    *(client_auth.authenticate(SERVER) for client_auth in CLIENTS),
+    *GRANTS,
+    *(grant.parameters() for grant in GRANTS),
+    *(grant.renewal(TOKEN) for grant in GRANTS),
+    LOGIN.accept({"code": f"{CANARY}-code", "state": f"{CANARY}-state", "more": CANARY}),
+    *REQUESTS,
+    RESPONSE,
+    HEADERS,
+]
+
+
+def named(values: Sequence[object]) -> dict[str, Any]:
+    return {
+        "argvalues": values,
+        "ids": [f"{type(value).__name__}-{number}" for number, value in enumerate(values)],
+    }
+
+
+def logged(value: object) -> str:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger = logging.getLogger("oauthkit.canaries")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+            logger.log(level, "%s %r %s", value, value, [value])
+            logger.log(level, value)
+        if isinstance(value, BaseException):
+            logger.error("failed", exc_info=value)
+    finally:
+        logger.removeHandler(handler)
+    return stream.getvalue()
+
+
+def printed(value: object) -> str:
+    return "\n".join([repr(value), str(value), f"{value} {value!r}", pformat(value), logged(value)])
+
+
+@pytest.mark.parametrize("value", **named(VALUES))
+def test_no_value_prints_or_logs_its_secrets(value: object) -> None:
+    """O2-40, PK-08, AT-69, AT-70."""
+    assert CANARY not in printed(value)
+    assert CANARY not in printed([value])
+    assert CANARY not in printed({"value": value})
+
+
+@pytest.mark.parametrize("value", **named([v for v in VALUES if attrs.has(type(v))]))
+def test_no_dump_of_a_value_prints_its_secrets(value: Any) -> None:
+    """AT-70."""
+    assert CANARY not in repr(attrs.asdict(value))
+    assert CANARY not in repr(attrs.asdict(value, recurse=False))
+    assert CANARY not in repr(attrs.astuple(value))
+
+
+@pytest.mark.parametrize("value", **named([attrs.evolve(TOKEN, extra={}), LOGIN, *CLIENTS]))
+def test_what_cattrs_makes_of_a_value_prints_no_secret(value: object) -> None:
+    """AT-70."""
+    assert CANARY not in repr(cattrs.unstructure(value))
+    assert CANARY not in repr(cattrs.Converter().unstructure(value))
+
+
+@pytest.mark.parametrize("value", **named([v for v in VALUES if isinstance(v, NoPickle)]))
+def test_no_value_is_pickled(value: object) -> None:
+    """O2-40, AT-70."""
+    for version in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="is not pickled"):
+            pickle.dumps(value, version)
+
+
+def test_no_request_has_a_secret_in_its_url() -> None:
+    """O2-04, BT-05, AT-71: there is no format and no method that would put one there."""
+    assert {request.url for request in REQUESTS} == {"https://auth.example/token"}
+    assert {request.method for request in REQUESTS} == {"POST"}
+
+
+# What goes wrong
+
+
+def answered(
+    content: str | bytes,
+    content_type: str = "application/json",
+    *,
+    status: int = 200,
+    server: AuthorizationServer = SERVER,
+) -> Callable[[], object]:
+    body = content if isinstance(content, bytes) else content.encode()
+    response = HTTPResponse(
+        status, {"content-type": content_type, "www-authenticate": f"Basic realm={CANARY}"}, body
+    )
+    secrets = frozenset(map(SecretStr, (f"{CANARY} pass/word+1", CANARY)))
+    return lambda: parse_token_response(
+        server, response, requested_at=0.0, previous=TOKEN, secrets=secrets
+    )
+
+
+def answered_plainly(content: str, content_type: str, *, status: int = 200) -> Callable[[], object]:
+    """Answer what is not known to be secret, and has to be seen to be."""
+    response = HTTPResponse(status, {"content-type": content_type}, content.encode())
+    return lambda: parse_token_response(SERVER, response, requested_at=0.0)
+
+
+def built(grant: GrantStrategy, *, client: int = 0) -> Callable[[], object]:
+    return lambda: build_token_request(SERVER, CLIENTS[client], grant)
+
+
+def encoded(request_format: RequestFormat, text: str) -> Callable[[], object]:
+    return built(
+        ResourceOwnerPassword(username="ada", password=text, request_format=request_format)
+    )
+
+
+def called_back(callback: Any) -> Callable[[], object]:
+    login = AuthorizationRequest.from_dict({**LOGIN.to_dict(), "issuer_required": False})
+
+    def accept() -> object:
+        return login.accept(callback() if callable(callback) else callback)
+
+    return accept
+
+
+def stranger(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"access_token": fields["data"]["token"]}
+
+
+GOOD = f"code={CANARY}-code&state={CANARY}-state"
+FORM_TYPE = "application/x-www-form-urlencoded"
+FAILURES: dict[str, Callable[[], object]] = {
+    "bad json": answered(f'{{"access_token":"{CANARY}",'),
+    "json list": answered(f'["{CANARY}"]'),
+    "json text": answered(f'"{CANARY}"'),
+    "twice": answered(f'{{"access_token":"{CANARY}","access_token":"{CANARY}"}}'),
+    "constant": answered(f'{{"access_token":"{CANARY}","expires_in":NaN}}'),
+    "integer": answered(f'{{"access_token":"{CANARY}","expires_in":{"9" * 5_000}}}'),
+    "surrogate": answered(f'{{"access_token":"{CANARY}\\ud800"}}'),
+    "deep": answered(f'{{"access_token":"{CANARY}","a":{"[" * 99}'),
+    "not utf-8": answered(f'{{"access_token":"{CANARY}'.encode() + b'\xff"}'),
+    "bad form": answered(f"access_token={CANARY}&<", FORM_TYPE),
+    "form twice": answered(f"access_token={CANARY}&access_token={CANARY}", FORM_TYPE),
+    "form not utf-8": answered(f"access_token={CANARY}%FF", FORM_TYPE),
+    "bad xml": answered(f"<r><access_token>{CANARY}</access_token>", "application/xml"),
+    "xml twice": answered(f"<r><a>{CANARY}</a><a>{CANARY}</a></r>", "application/xml"),
+    "xml doctype": answered(f'<!DOCTYPE r [<!ENTITY a "{CANARY}">]><r/>', "application/xml"),
+    "xml element": answered(f"<r><{CANARY}:a/></r>", "application/xml"),
+    "html": answered(f"<html>{CANARY}</html>", "text/html"),
+    "nothing": answered("", "text/plain"),
+    "no token": answered(f'{{"refresh_token":"{CANARY}","data":{{"jwt":"{CANARY}"}}}}'),
+    "no type": answered(f'{{"access_token":"{CANARY}"}}'),
+    "type of token": answered(f'{{"access_token":["{CANARY}"],"token_type":"Bearer"}}'),
+    "type of scope": answered(
+        f'{{"access_token":"{CANARY}","token_type":"Bearer","scope":{{"a":"{CANARY}"}}}}'
+    ),
+    "type of further": answered(
+        f'{{"access_token":"{CANARY}","token_type":"Bearer","level":"{CANARY}"}}'
+    ),
+    "type of error": answered(f'{{"error":{{"message":"{CANARY}"}}}}'),
+    "error": answered(
+        f'{{"error":"invalid_grant","error_description":"{CANARY} pass\\/word+1",'
+        f'"error_uri":"https://a.example/?{CANARY}%20pass%2Fword%2B1","access_token":"{CANARY}"}}',
+        status=400,
+    ),
+    "refusal in other words": answered(f"wrong: {CANARY} pass/word+1", "text/plain", status=403),
+    "redirect": answered(f"moved {CANARY}", "text/plain", status=307),
+    "busy": answered(f"busy {CANARY}", "text/plain", status=503),
+    "adapter": answered(f'{{"token":"{CANARY}"}}', server=attrs.evolve(SERVER, adapt=stranger)),
+    "renamed": answered(
+        f'{{"AccessToken":"{CANARY}"}}',
+        server=attrs.evolve(SERVER, adapt=rename_fields({"AccessToken": "access_token"})),
+    ),
+    "unknown json": answered_plainly(
+        f'{{"AccessToken":"{CANARY}","api-key":1,"password":"{CANARY} {CANARY}"}}',
+        "application/json",
+    ),
+    "unknown form": answered_plainly(f"token={CANARY}&secret={CANARY}", "text/plain"),
+    "unknown xml": answered_plainly(
+        f"<r><id_token>{CANARY}</id_token><password>{CANARY}</password></r>", "application/xml"
+    ),
+    "unknown jwt": answered_plainly("eyJhbGciOiJub25lIn0.canary0canary.", "text/plain"),
+    "echoed header": answered_plainly(f"Authorization: Basic {CANARY}", "text/html", status=400),
+    "control character in xml": encoded(XML, f"{CANARY}\x01"),
+    "surrogate in form": encoded(FORM, f"{CANARY}\ud800"),
+    "surrogate in multipart": encoded(MULTIPART, f"{CANARY}\ud800"),
+    "surrogate in json": encoded(JSON, f"{CANARY}\ud800"),
+    "surrogate in xml": encoded(XML, f"{CANARY}\ud800"),
+    "surrogate in additional": built(ClientCredentials(additional={"a": f"{CANARY}\ud800"})),
+    "list": built(ClientCredentials(additional={"a": [CANARY]})),
+    "given twice": built(
+        ResourceOwnerPassword(username="u", password=CANARY, additional={"password": CANARY})
+    ),
+    "no element name": built(ClientCredentials(request_format=XML, additional={"a b": CANARY})),
+    "code of another server": built(
+        AuthorizationCode(code=CANARY, code_verifier=VERIFIER, token_endpoint="https://b.example/")
+    ),
+    "client secret": lambda: ClientSecretBasic("id", f"{CANARY}\n"),
+    "client secret in body": lambda: ClientSecretPost("id", f"{CANARY}\x00"),
+    "colon": lambda: ClientSecretBasic("a:b", CANARY, raw=True),
+    "short verifier": lambda: AuthorizationCode(code=CANARY, code_verifier=CANARY),
+    "wider refresh": lambda: RefreshToken(refresh_token=CANARY, scope="a b").renewal(
+        attrs.evolve(TOKEN, scope="a")
+    ),
+    "token type": lambda: authorization_header(attrs.evolve(TOKEN, token_type="mac")),
+    "token characters": lambda: authorization_header(Token(f"{CANARY}\r\n")),
+    "kept token": lambda: Token.from_dict({**TOKEN.to_dict(), "scope": [CANARY]}),
+    "kept token further": lambda: RichToken.from_dict(
+        {**TOKEN.to_dict(), "extra": {"level": CANARY}}
+    ),
+    "kept token extra": lambda: Token.from_dict({**TOKEN.to_dict(), "extra": CANARY}),
+    "kept token text": lambda: Token.from_dict(CANARY),  # type: ignore[arg-type]
+    "kept login": lambda: AuthorizationRequest.from_dict({**LOGIN.to_dict(), "x": CANARY}),
+    "kept login verifier": lambda: AuthorizationRequest.from_dict(
+        {**LOGIN.to_dict(), "code_verifier": CANARY}
+    ),
+    "kept login return": lambda: AuthorizationRequest.from_dict(
+        {**LOGIN.to_dict(), "return_to": "//evil"}
+    ),
+    "callback of another": called_back(f"code={CANARY}-code&state={CANARY}-other"),
+    "callback twice": called_back(f"{GOOD}&code={CANARY}"),
+    "callback of another issuer": called_back(f"{GOOD}&iss=https://evil.example"),
+    "callback refused": called_back(f"{GOOD}&error=access_denied"),
+    "callback without code": called_back(f"state={CANARY}-state&session={CANARY}"),
+    "callback in pairs": called_back([("code", CANARY), ("code", CANARY)]),
+    "callback in a mapping": called_back({"code": [CANARY, CANARY]}),
+    "callback too long": called_back(CANARY * 20_000),
+    "callback of bytes": called_back(CANARY.encode()),
+    "login with a parameter twice": lambda: AuthorizationRequest.new(
+        SERVER, "reader", redirect_uri="https://app.example/", additional={"state": CANARY}
+    ),
+    "login with a surrogate": lambda: AuthorizationRequest.new(
+        SERVER,
+        "reader",
+        redirect_uri="https://app.example/",
+        additional={"id_token_hint": f"{CANARY}\ud800"},
+    ),
+}
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error and all that it carries along, shown in a traceback or not."""
+    if error is not None:
+        yield error
+        yield from chain(error.__cause__)
+        yield from chain(error.__context__)
+
+
+def our_locals(error: BaseException) -> Iterator[tuple[str, str]]:
+    """Give the local values in our frames, as a traceback that shows them prints them."""
+    step: TracebackType | None = error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_filename.startswith(PACKAGE):
+            for name, value in step.tb_frame.f_locals.items():
+                yield f"{code.co_qualname}: {name}", repr(value)
+        step = step.tb_next
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
+def test_no_error_shows_a_secret(failure: Callable[[], object]) -> None:
+    """O2-40, AT-65, AT-69, AT-70: nor does a traceback that shows local values."""
+    with pytest.raises(OAuthKitError) as caught:
+        failure()
+
+    for error in chain(caught.value):
+        attributes = {k: v for k, v in vars(error).items() if k != "www_authenticate"}
+        assert CANARY not in f"{error}{error!r}{error.args}{attributes}"
+        assert [where for where, shown in our_locals(error) if CANARY in shown] == []
+    assert CANARY not in logged(caught.value)
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_request_shows_no_secret_while_it_waits() -> None:
+    """AT-69: what a transport sees may be logged."""
+    request = REQUESTS[0]
+
+    assert repr(request).startswith("HTTPRequest(method='POST', url='https://auth.example/token'")
+    assert isinstance(request, HTTPRequest)
+    assert CANARY not in f"{request.secrets}{request.content!s}{request.headers}"

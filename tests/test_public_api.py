@@ -1,0 +1,312 @@
+"""What users may rely on: names, signatures, docstrings, and what an import costs."""
+
+import importlib.metadata
+import importlib.resources
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import oauthkit
+from oauthkit import events, services, stores, testing
+from oauthkit.services import ads, auth_v1, hello, id_secret, put_auth
+
+NAMES = [
+    "FORM",
+    "JSON",
+    "MULTIPART",
+    "XML",
+    "AccessDenied",
+    "AsyncTokenSession",
+    "Authentication",
+    "AuthorizationCode",
+    "AuthorizationRequest",
+    "AuthorizationServer",
+    "CallbackError",
+    "Challenge",
+    "ClientAuth",
+    "ClientCredentials",
+    "ClientSecretBasic",
+    "ClientSecretPost",
+    "ConfigurationError",
+    "EndpointError",
+    "ErrorResponse",
+    "FormRequest",
+    "GrantStrategy",
+    "InvalidClient",
+    "InvalidGrant",
+    "JSONRequest",
+    "Lease",
+    "LeaseLost",
+    "MemoryStore",
+    "MultipartRequest",
+    "OAuthKitError",
+    "PublicClient",
+    "ReauthorizationRequired",
+    "Recovery",
+    "RefreshToken",
+    "RenewalPolicy",
+    "Repeat",
+    "RequestFormat",
+    "ResourceOwnerPassword",
+    "ResponseError",
+    "StoreError",
+    "Token",
+    "TokenStore",
+    "TransportError",
+    "XMLRequest",
+    "__version__",
+    "fetch_token",
+    "parse_challenges",
+    "rename_fields",
+    "secret",
+]
+
+SIGNATURES = {
+    oauthkit.Token: (
+        "access_token, token_type=, issued_at=, expires_at=, refresh_token=, refresh_expires_at=, "
+        "scope=, id_token=, extra="
+    ),
+    oauthkit.Token.fresh: "self, *, now, leeway",
+    oauthkit.Token.to_dict: "self",
+    oauthkit.Token.from_dict: "data",
+    oauthkit.AuthorizationServer: (
+        "token_endpoint, *, issuer=, authorization_endpoint=, code_challenge_methods_supported=, "
+        "authorization_response_iss_parameter_supported=, request_format=, accept=, adapt=, "
+        "adapt_request=, token_class=, default_token_type=, allow_plain_http="
+    ),
+    oauthkit.PublicClient: "client_id",
+    oauthkit.ClientSecretBasic: "client_id, client_secret, *, raw=",
+    oauthkit.ClientSecretPost: "client_id, client_secret",
+    oauthkit.ClientCredentials: "*, request_format=, additional=, scope=",
+    oauthkit.AuthorizationCode: (
+        "*, request_format=, additional=, code, redirect_uri=, code_verifier=, token_endpoint=, "
+        "extra="
+    ),
+    oauthkit.RefreshToken: "*, request_format=, additional=, refresh_token, scope=",
+    oauthkit.ResourceOwnerPassword: ("*, request_format=, additional=, username, password, scope="),
+    oauthkit.GrantStrategy.parameters: "self",
+    oauthkit.GrantStrategy.renewal: "self, token",
+    oauthkit.AuthorizationRequest.new: (
+        "server, client_id, *, redirect_uri, scope=, additional=, return_to="
+    ),
+    oauthkit.AuthorizationRequest.accept: "self, callback",
+    oauthkit.FormRequest: "",
+    oauthkit.MultipartRequest: "",
+    oauthkit.JSONRequest: "content_type=",
+    oauthkit.XMLRequest: "*, root, namespace, content_type=",
+    oauthkit.RenewalPolicy: (
+        "*, leeway=, jitter=, timeout=, save_timeout=, recheck=, default_life=, longest_pause=, "
+        "without_store=, capacity="
+    ),
+    oauthkit.AsyncTokenSession: (
+        "http=, *, server, client_auth, grant=, base_url=, origins=, store=, key=, token=, "
+        "policy=, token_http=, clock=, on_event="
+    ),
+    oauthkit.AsyncTokenSession.request: "self, method, url, **options",
+    oauthkit.AsyncTokenSession.get: "self, url, **options",
+    oauthkit.AsyncTokenSession.post: "self, url, **options",
+    oauthkit.AsyncTokenSession.put: "self, url, **options",
+    oauthkit.AsyncTokenSession.patch: "self, url, **options",
+    oauthkit.AsyncTokenSession.delete: "self, url, **options",
+    oauthkit.AsyncTokenSession.head: "self, url, **options",
+    oauthkit.AsyncTokenSession.options: "self, url, **options",
+    oauthkit.AsyncTokenSession.stream: "self, method, url, **options",
+    oauthkit.AsyncTokenSession.token: "self",
+    oauthkit.AsyncTokenSession.renew: "self",
+    oauthkit.AsyncTokenSession.for_key: "self, key, *, grant=",
+    oauthkit.AsyncTokenSession.auth_for: "self, client",
+    oauthkit.AsyncTokenSession.aclose: "self",
+    oauthkit.fetch_token: "http, server, client_auth, grant, *, timeout=, clock=",
+    oauthkit.rename_fields: "names",
+    ads.Environment: "name, default",
+    ads.authorization_server: "environment=, *, allow_plain_http=",
+    ads.get_bibcode: "session, *, bibcode, db_key, data_type, environment=",
+    ads.test: (
+        "session, *, counter, cache_control=, content_type=, postman_token=, environment=, server="
+    ),
+    hello.authorization_server: (
+        "base_url=, *, authorization_endpoint=, issuer=, allow_plain_http="
+    ),
+    hello.say_hello: "session, *, first_name, base_url=",
+    id_secret.authorization_server: (
+        "token_endpoint, *, authorization_endpoint=, issuer=, allow_plain_http="
+    ),
+    auth_v1.authorization_server: "base_url, request_format=, *, allow_plain_http=",
+    auth_v1.with_windows_authentication: "grant, *, enabled=",
+    put_auth.authorization_server: (
+        "base_url=, *, authorization_endpoint=, issuer=, allow_plain_http="
+    ),
+}
+
+OPTIONAL = {
+    "aiohttp",
+    "click",
+    "coredis",
+    "cryptography",
+    "fastapi",
+    "httpx2",
+    "httpx_aiohttp",
+    "joserfc",
+    "redis",
+    "respx",
+    "rich",
+    "sqlite3",
+    "starlette",
+    "trio",
+}
+
+
+def written(callable_: Any) -> str:
+    """Return a signature in short: `name=` has a default, and `*` begins what has no position."""
+    parts: list[str] = []
+    keywords_only = False
+    for parameter in inspect.signature(callable_).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not keywords_only:
+            keywords_only = True
+            parts.append("*")
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        default = "" if parameter.default is parameter.empty else "="
+        parts.append(f"{stars}{parameter.name}{default}")
+    return ", ".join(parts)
+
+
+def named(callable_: Any) -> str:
+    return f"{callable_.__module__}.{callable_.__qualname__}"
+
+
+def members(owner: Any) -> dict[str, Any]:
+    """Return what a module or class has under names without an underscore."""
+    return {name: value for name, value in vars(owner).items() if not name.startswith("_")}
+
+
+def public(module: Any) -> list[tuple[str, Any]]:
+    """Return the classes and functions that a module makes public."""
+    return [
+        (f"{module.__name__}.{name}", value)
+        for name, value in members(module).items()
+        if (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__.startswith("oauthkit")
+    ]
+
+
+PUBLIC = dict(
+    entry
+    for module in (oauthkit, events, services, testing, ads, auth_v1, hello, id_secret, put_auth)
+    for entry in public(module)
+)
+
+
+def test_the_public_names_are_these_and_sorted() -> None:
+    assert sorted(oauthkit.__all__) == sorted(NAMES)
+    constants = [name for name in oauthkit.__all__ if name.isupper()]
+    classes = [name for name in oauthkit.__all__ if name[0].isupper() and name not in constants]
+    functions = [name for name in oauthkit.__all__ if name not in {*constants, *classes}]
+    assert oauthkit.__all__ == [*sorted(constants), *sorted(classes), *sorted(functions)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_is_there(name: str) -> None:
+    assert hasattr(oauthkit, name)
+
+
+def test_the_services_are_within_reach() -> None:
+    assert sorted(services.__all__) == [
+        "ads",
+        "auth_v1",
+        "get_bibcode",
+        "hello",
+        "id_secret",
+        "put_auth",
+        "say_hello",
+        "test",
+    ]
+
+
+@pytest.mark.parametrize("callable_", SIGNATURES, ids=named)
+def test_a_signature_holds(callable_: Any) -> None:
+    assert written(callable_) == SIGNATURES[callable_]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_has_a_docstring_of_its_own(name: str) -> None:
+    documented = PUBLIC[name].__doc__
+
+    assert documented
+    assert documented.split("\n")[0].endswith((".", ":"))
+
+
+@pytest.mark.parametrize("name", [name for name, kind in PUBLIC.items() if inspect.isclass(kind)])
+def test_every_public_method_has_a_docstring(name: str) -> None:
+    undocumented = [
+        method
+        for method, value in members(PUBLIC[name]).items()
+        if inspect.isfunction(value) or isinstance(value, property | classmethod)
+        if not inspect.getdoc(getattr(PUBLIC[name], method))
+    ]
+
+    assert undocumented == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        oauthkit.AsyncTokenSession,
+        oauthkit.AuthorizationRequest,
+        oauthkit.AuthorizationServer,
+        oauthkit.ClientSecretBasic,
+        oauthkit.ClientSecretPost,
+        oauthkit.GrantStrategy,
+        oauthkit.RenewalPolicy,
+        oauthkit.Token,
+        testing.DocumentedSystems,
+        testing.FakeAuthorizationServer,
+        testing.FakeClock,
+        testing.LoopbackServer,
+    ],
+)
+def test_a_class_that_users_begin_with_shows_an_example(kind: type[Any]) -> None:
+    assert "Example:" in (kind.__doc__ or "")
+
+
+@pytest.mark.parametrize("module", ["oauthkit", "oauthkit.services", "oauthkit.events"])
+def test_an_import_loads_nothing_optional(module: str) -> None:
+    loaded = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", f"import {module}, sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+    assert {name.partition(".")[0] for name in loaded.stdout.split()} & OPTIONAL == set()
+
+
+def test_type_checkers_are_told_that_the_package_is_typed() -> None:
+    assert importlib.resources.files(oauthkit).joinpath("py.typed").is_file()
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    try:
+        version = importlib.metadata.version("oauthkit")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed")
+
+    assert oauthkit.__version__ == version
+
+
+def test_an_installed_distribution_holds_py_typed() -> None:
+    try:
+        files = importlib.metadata.files("oauthkit") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed")
+    if any(file.name.startswith("_editable") or file.suffix == ".pth" for file in files):
+        pytest.skip("the package is installed in place")
+
+    assert "oauthkit/py.typed" in {file.as_posix() for file in files}
+
+
+def test_stores_with_a_driver_are_modules_of_their_own() -> None:
+    assert not hasattr(stores, "RedisStore")

@@ -1,0 +1,694 @@
+import asyncio
+import gc
+import math
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+import anyio
+import anyio.lowlevel
+import httpx
+import httpx2
+import pytest
+import respx
+
+from oauthkit import (
+    AsyncTokenSession,
+    AuthorizationServer,
+    ClientCredentials,
+    ClientSecretBasic,
+    ConfigurationError,
+    MemoryStore,
+    OAuthKitError,
+    ReauthorizationRequired,
+    RenewalPolicy,
+    ResourceOwnerPassword,
+    ResponseError,
+    TransportError,
+)
+from oauthkit.testing import FakeAuthorizationServer
+
+ASYNCIO: Final = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+SERVER: Final = AuthorizationServer("https://auth.example/token")
+CLIENT: Final = ClientSecretBasic("reporter", "s3cret")
+PASSWORD: Final = ResourceOwnerPassword(username="ada", password="lovelace")
+
+
+def session_of(http: Any = None, **settings: Any) -> AsyncTokenSession[Any]:
+    return AsyncTokenSession(
+        httpx.AsyncClient() if http is None else http,
+        **{"server": SERVER, "client_auth": CLIENT, **settings},
+    )
+
+
+# Requests
+
+
+@pytest.mark.parametrize("verb", ["get", "post", "put", "patch", "delete", "head", "options"])
+async def test_the_verbs_are_those_of_http(verb: str) -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        response = await getattr(session, verb)("/report", params={"page": "2"})
+    (request,) = fake.api_requests
+    assert (response.status_code, request.method) == (200, verb.upper())
+    assert request.url == "https://api.example/report?page=2"
+
+
+async def test_any_method_may_be_asked_for() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        await session.request("PROPFIND", "/report")
+    assert fake.api_requests[0].method == "PROPFIND"
+
+
+async def test_an_answer_may_be_streamed() -> None:
+    fake = FakeAuthorizationServer()
+    async with (
+        fake.session(lambda _: httpx.Response(200, content=b"x" * 10)) as session,
+        session.stream("GET", "/report") as response,
+    ):
+        assert b"".join([chunk async for chunk in response.aiter_bytes(3)]) == b"x" * 10
+
+
+async def test_a_streamed_401_is_renewed_too() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        await session.token()
+        fake.revoke_access_tokens()
+        async with session.stream("GET", "/report") as response:
+            assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("report", "https://api.example/v1/report"),
+        ("/report", "https://api.example/v1/report"),
+        ("", "https://api.example/v1"),
+        ("?page=2", "https://api.example/v1/?page=2"),
+        ("https://api.example/other", "https://api.example/other"),
+        ("a:b", None),
+        (httpx.URL("/report"), "https://api.example/v1/report"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("base", ["https://api.example/v1", "https://api.example/v1/"])
+async def test_the_sessions_base_url_comes_before_a_relative_one(
+    url: Any, expected: str | None, base: str
+) -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(base_url=base) as session:
+        if expected is None:
+            with pytest.raises(ConfigurationError):
+                await session.get(url)
+        else:
+            await session.get(url)
+            async with session.stream("GET", url):
+                pass
+    assert {request.url for request in fake.api_requests} == ({expected} if expected else set())
+
+
+async def test_the_clients_own_base_url_is_used_where_the_session_has_none() -> None:
+    fake = FakeAuthorizationServer()
+    transport = fake.transport()
+    async with (
+        httpx.AsyncClient(transport=transport, base_url="https://own.example/v2") as http,
+        fake.session(http=http, base_url=None) as session,
+    ):
+        await session.get("/report")
+    assert fake.api_requests[0].url == "https://own.example/v2/report"
+
+
+async def test_the_clients_own_settings_go_with_api_calls() -> None:
+    fake = FakeAuthorizationServer()
+    async with (
+        httpx.AsyncClient(
+            transport=fake.transport(),
+            headers={"x-mine": "1"},
+            params={"p": "2"},
+            cookies={"c": "3"},
+            auth=("user", "canary"),
+        ) as http,
+        fake.session(http=http) as session,
+    ):
+        await session.get("/report")
+    (call,), (token_request,) = fake.api_requests, fake.token_requests
+    assert (call.headers["x-mine"], call.headers["cookie"]) == ("1", "c=3")
+    assert call.url.endswith("?p=2")
+    assert call.headers["authorization"].startswith("Bearer ")
+    assert not {"x-mine", "cookie"} & set(token_request.headers)
+
+
+async def test_a_cache_in_front_of_the_api_gets_no_token_answer_to_keep() -> None:
+    """O2-32: token requests are POST, and a client of their own can carry them."""
+    fake, cached = FakeAuthorizationServer(), list[str]()
+
+    class Cache(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            cached.append(f"{request.method} {request.url.host}")
+            return await fake.transport().handle_async_request(request)
+
+    async with (
+        httpx.AsyncClient(transport=Cache()) as http,
+        httpx.AsyncClient(transport=fake.transport()) as token_http,
+        fake.session(http=http, token_http=token_http) as session,
+    ):
+        await session.get("/report")
+    assert cached == ["GET api.example"]
+    assert len(fake.token_requests) == 1
+
+
+async def test_errors_of_the_http_library_are_its_own() -> None:
+    def cut(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("slow")
+
+    fake = FakeAuthorizationServer()
+    async with fake.session(cut) as session:
+        with pytest.raises(httpx.ReadTimeout):
+            await session.get("/report")
+
+
+async def test_httpx2_works_alike() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.serve() as url:
+        async with (
+            httpx2.AsyncClient() as http,
+            fake.session(http=http, base_url=url) as session,
+        ):
+            first: Any = await session.get("/report")
+            fake.revoke_access_tokens()
+            second: Any = await session.get("/report")
+            async with session.stream("GET", "/report") as third:
+                await third.aread()
+    assert isinstance(first, httpx2.Response)
+    assert (first.status_code, second.status_code, third.status_code) == (200, 200, 200)
+
+
+async def test_httpx2_sessions_are_driven_by_respx_like_mocks_of_their_own() -> None:
+    seen: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.headers["authorization"].split()[0])
+        if request.url.host == "auth.example":
+            return httpx2.Response(200, json={"access_token": "a", "token_type": "Bearer"})
+        return httpx2.Response(200)
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    async with http, session_of(
+        http, grant=ClientCredentials(), base_url="https://api.example"
+    ) as session:
+        await session.get("/report")
+    assert seen == ["Basic", "Bearer"]
+
+
+async def test_a_session_of_its_own_client_closes_it(respx_mock: respx.MockRouter) -> None:
+    fake = FakeAuthorizationServer()
+    fake.mount(respx_mock)
+    async with AsyncTokenSession(
+        server=fake.server,
+        client_auth=fake.client_auth,
+        grant=fake.grant,
+        base_url="https://api.example",
+    ) as session:
+        assert (await session.get("/report")).status_code == 200
+    http = session.http
+    assert isinstance(http, httpx.AsyncClient)
+    assert http.is_closed
+
+
+async def test_a_client_that_was_given_stays_open() -> None:
+    async with httpx.AsyncClient() as http:
+        async with session_of(http) as session:
+            assert session.http is http
+        assert not http.is_closed
+
+
+async def test_a_session_works_without_async_with() -> None:
+    fake = FakeAuthorizationServer()
+    async with httpx.AsyncClient(transport=fake.transport()) as http:
+        session = AsyncTokenSession(
+            http,
+            server=fake.server,
+            client_auth=fake.client_auth,
+            grant=fake.grant,
+            base_url="https://api.example",
+        )
+        assert (await session.get("/report")).status_code == 200
+
+
+async def test_a_session_may_be_entered_in_one_task_and_left_in_another() -> None:
+    """As in aiohttp; a task group inside would not bear it."""
+    fake = FakeAuthorizationServer()
+    session = session_of(
+        httpx.AsyncClient(transport=fake.transport()),
+        client_auth=fake.client_auth,
+        grant=fake.grant,
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.__aenter__)
+    await session.get("https://auth.example/userinfo")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.__aexit__, None, None, None)
+    assert len(fake.api_requests) == 1
+
+
+# Side by side
+
+
+async def test_api_calls_overlap() -> None:
+    """In mcp four calls of 0.5 s take 2 s."""
+    fake, together, all_there = FakeAuthorizationServer(), 0, anyio.Event()
+
+    async def api(request: httpx.Request) -> httpx.Response:
+        nonlocal together
+        together += 1
+        if together == 20:
+            all_there.set()
+        await all_there.wait()
+        return httpx.Response(200)
+
+    async with fake.session(api) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(session.get, "/report")
+
+
+async def test_a_renewal_is_not_in_the_way_of_a_call_that_is_being_answered() -> None:
+    fake, answering, answer = FakeAuthorizationServer(), anyio.Event(), anyio.Event()
+
+    async def api(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/slow":
+            answering.set()
+            await answer.wait()
+        return httpx.Response(200)
+
+    async with fake.session(api) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.get, "/slow")
+                await answering.wait()
+                fake.advance(61)
+                await session.get("/quick")
+                answer.set()
+    assert len(fake.token_requests) == 2
+
+
+async def test_a_long_stream_blocks_nobody() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        async with session.stream("GET", "/events"):
+            with anyio.fail_after(5):
+                assert (await session.get("/report")).status_code == 200
+                fake.advance(61)
+                assert (await session.get("/report")).status_code == 200
+
+
+@ASYNCIO
+async def test_fetching_a_token_never_holds_the_event_loop() -> None:
+    """httpx-auth holds it as long as the token endpoint takes."""
+    fake, gaps = FakeAuthorizationServer(clock=time), list[float]()
+
+    async def beat() -> None:
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            gaps.append(now - before)
+            before = now
+
+    async with fake.session() as session:
+        await session.token()
+        beating = asyncio.ensure_future(beat())
+        for _ in range(30):
+            await session.renew()
+        with fake.hold() as held:
+            renewing = asyncio.ensure_future(session.renew())
+            await held.arrived()
+            await asyncio.sleep(0.1)
+        await renewing
+        beating.cancel()
+    # A single gap may be the machine's, or the garbage collector's; the library's would recur.
+    assert statistics.quantiles(gaps, n=1000)[-1] < 0.005
+    assert sum(gap > 0.005 for gap in gaps) < 10
+
+
+# The gate
+
+
+async def test_a_client_of_httpx_gets_a_gate_as_wide_as_its_pool() -> None:
+    assert session_of(httpx.AsyncClient())._gate is not None
+    assert session_of(httpx2.AsyncClient())._gate is None
+    async with httpx.AsyncClient() as http:
+        assert session_of(http)._gate is session_of(http).for_key("k")._gate is not None
+        async with httpx.AsyncClient() as other:
+            assert session_of(http)._gate is not session_of(other)._gate
+
+
+async def test_a_call_cancelled_at_the_gate_leaves_no_hole(respx_mock: respx.MockRouter) -> None:
+    fake, inside, go_on = FakeAuthorizationServer(), anyio.Event(), anyio.Event()
+
+    async def api(request: httpx.Request) -> httpx.Response:
+        inside.set()
+        await go_on.wait()
+        return httpx.Response(200)
+
+    fake.mount(respx_mock, api)
+    limits = httpx.Limits(max_connections=1)
+    async with httpx.AsyncClient(limits=limits) as http, fake.session(http=http) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.get, "/one")
+                await inside.wait()
+                with anyio.move_on_after(0.01) as scope:
+                    await session.get("/two")
+                assert scope.cancelled_caught
+                go_on.set()
+            assert (await session.get("/three")).status_code == 200
+    assert [request.path for request in fake.api_requests] == ["/one", "/three"]
+
+
+async def test_a_stream_takes_its_place_at_the_gate(respx_mock: respx.MockRouter) -> None:
+    fake = FakeAuthorizationServer()
+    fake.mount(respx_mock)
+    limits = httpx.Limits(max_connections=1)
+    async with httpx.AsyncClient(limits=limits) as http, fake.session(http=http) as session:
+        async with session.stream("GET", "/events"):
+            with anyio.move_on_after(0.01) as scope:
+                await session.get("/report")
+            assert scope.cancelled_caught
+        with anyio.fail_after(5):
+            await session.get("/report")
+
+
+# Keys
+
+
+async def test_each_key_has_a_token_of_its_own() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    for user in ("ada", "bob"):
+        await store.save(user, fake.issue())
+    async with fake.session(grant=None, store=store, key="app") as app:
+        ada, bob = app.for_key("ada"), app.for_key("bob")
+        await ada.get("/inbox")
+        await bob.get("/inbox")
+        await app.for_key("ada").get("/inbox")
+        with pytest.raises(ReauthorizationRequired):
+            await app.get("/inbox")
+    tokens = [request.headers["authorization"] for request in fake.api_requests]
+    assert tokens[0] == tokens[2] != tokens[1]
+    assert ada.http is app.http
+
+
+async def test_a_grant_of_the_client_itself_is_shared_and_a_resource_owners_is_not() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(grant=PASSWORD) as session:
+        await session.token()
+        with pytest.raises(ReauthorizationRequired):
+            await session.for_key("bob").token()
+        assert (await session.for_key("bob", grant=ClientCredentials()).token()).access_token
+    async with fake.session(grant=ClientCredentials()) as session:
+        assert await session.for_key("tenant").token() != await session.token()
+
+
+async def test_a_derived_session_begins_with_no_token_of_another() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(grant=None, token=fake.issue()) as session:
+        with pytest.raises(ReauthorizationRequired):
+            await session.for_key("bob").token()
+        assert (await session.get("/")).status_code == 200
+
+
+async def test_no_resource_owner_can_be_mistaken_for_the_session_itself() -> None:
+    """BC-11: whatever the users are called."""
+    fake = FakeAuthorizationServer()
+    async with fake.session(grant=PASSWORD) as session:
+        await session.token()
+        for name in ("token", "", "default"):
+            with pytest.raises(ReauthorizationRequired):
+                await session.for_key(name).token()
+        own = session._renewer.replacement.key
+        with pytest.raises(ConfigurationError, match="session's own key"):
+            session.for_key(own)
+
+
+async def test_derived_sessions_share_the_running_renewal() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await store.save("ada", fake.issue())
+    fake.advance(61)
+    async with fake.session(grant=None, store=store, key="app") as app:
+        with anyio.fail_after(5), fake.hold() as held:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(app.for_key("ada").get, "/inbox")
+                await held.arrived()
+                held.release()
+    assert len(fake.token_requests) == 1
+
+
+async def test_closing_a_derived_session_closes_no_client(respx_mock: respx.MockRouter) -> None:
+    fake = FakeAuthorizationServer()
+    fake.mount(respx_mock)
+    async with AsyncTokenSession(
+        server=fake.server,
+        client_auth=fake.client_auth,
+        grant=fake.grant,
+        base_url="https://api.example",
+    ) as session:
+        async with session.for_key("tenant") as derived:
+            await derived.get("/")
+        assert (await session.get("/")).status_code == 200
+
+
+async def test_closing_the_session_waits_for_the_renewals_of_derived_ones() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await store.save("ada", fake.issue())
+    fake.advance(61)
+    with anyio.fail_after(5), fake.hold() as held:
+        async with fake.session(grant=None, store=store, key="app") as app:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(app.for_key("ada").get, "/inbox")
+                await held.arrived()
+                tasks.cancel_scope.cancel()
+                held.release()
+    saved = await store.load("ada")
+    assert saved is not None
+    assert saved.refresh_token == "refresh-token-3"
+
+
+def test_a_derived_session_is_made_in_microseconds_and_leaves_nothing_behind() -> None:
+    session = session_of(policy=RenewalPolicy(capacity=100))
+    for number in range(1000):
+        session.for_key(str(number))
+    gc.disable()
+    try:
+        best = min(_timed(session.for_key) for _ in range(50))
+    finally:
+        gc.enable()
+    assert best < 0.0005
+    assert len(session._states._states) == 100
+
+
+def _timed(call: Callable[[str], object]) -> float:
+    started = time.perf_counter()
+    call("key")
+    return time.perf_counter() - started
+
+
+# Found before any I/O
+
+
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"store": MemoryStore()}, "store= and key= come together"),
+        ({"key": "k"}, "store= and key= come together"),
+        ({"clock": object()}, "time() and monotonic()"),
+        (
+            {"store": MemoryStore(lease_seconds=30), "key": "k"},
+            "raise the one or lower the other",
+        ),
+        ({"http": object()}, "httpx.AsyncClient or an httpx2.AsyncClient is needed"),
+        ({"http": httpx.Client()}, "an httpx.AsyncClient is needed, not a Client"),
+        ({"token_http": httpx.Client()}, "an httpx.AsyncClient is needed"),
+        ({"base_url": "http://api.example"}, "allow_plain_http=True"),
+        ({"origins": ["http://api.example"]}, "allow_plain_http=True"),
+        ({"origins": ["api.example"]}, "absolute https:// URL"),
+        ({"base_url": "/v1"}, "absolute https:// URL"),
+        ({"http": httpx.AsyncClient(base_url="http://api.example")}, "allow_plain_http=True"),
+    ],
+    ids=repr,
+)
+def test_a_setting_that_cannot_work_says_what_to_change(
+    settings: dict[str, Any], remedy: str
+) -> None:
+    """BT-11 among others."""
+    with pytest.raises(ConfigurationError) as caught:
+        session_of(settings.pop("http", None), **settings)
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"leeway": -1},
+        {"leeway": math.nan},
+        {"jitter": -0.1},
+        {"timeout": 0},
+        {"save_timeout": 0},
+        {"recheck": -1},
+        {"default_life": 0},
+        {"longest_pause": 0},
+        {"capacity": 0},
+    ],
+    ids=str,
+)
+def test_a_policy_that_cannot_work_names_the_number(settings: dict[str, Any]) -> None:
+    (name,) = settings
+    with pytest.raises(ConfigurationError, match=rf"RenewalPolicy\.{name} must"):
+        RenewalPolicy(**settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:80", "http://a.localhost"]
+)
+def test_plain_http_to_this_machine_is_allowed(url: str) -> None:
+    """BT-11, O2-12."""
+    session_of(base_url=url)
+
+
+async def test_plain_http_elsewhere_must_be_said_aloud() -> None:
+    """BT-11."""
+    server = AuthorizationServer("http://auth.example/token", allow_plain_http=True)
+    fake = FakeAuthorizationServer()
+    async with fake.session(server=server, base_url="http://api.example") as session:
+        with pytest.raises(OAuthKitError):
+            await session.get("/")  # allowed, and answered by an API that has no token endpoint
+    assert fake.api_requests[0].url == "http://auth.example/token"
+
+
+async def test_a_closed_client_is_told_as_that() -> None:
+    fake = FakeAuthorizationServer()
+    http = httpx.AsyncClient(transport=fake.transport())
+    await http.aclose()
+    async with fake.session(http=http) as session:
+        with pytest.raises(ConfigurationError, match="closed"):
+            await session.token()
+
+
+# Bits
+
+
+def test_the_repr_names_the_token_endpoint_and_the_key_and_no_secret() -> None:
+    server = AuthorizationServer("https://auth.example/token?tenant=canary")
+    session = session_of(server=server, store=MemoryStore(), key="ada")
+    assert repr(session) == "<AsyncTokenSession https://auth.example/token key='ada'>"
+
+
+async def test_a_block_that_is_cancelled_closes_its_session(respx_mock: respx.MockRouter) -> None:
+    fake = FakeAuthorizationServer()
+    fake.mount(respx_mock)
+    session = AsyncTokenSession(
+        server=fake.server, client_auth=fake.client_auth, grant=fake.grant
+    )
+    with anyio.CancelScope() as scope:
+        async with session:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+    http = session.http
+    assert isinstance(http, httpx.AsyncClient)
+    assert http.is_closed
+
+
+@pytest.mark.parametrize("closes", [2, 3])
+async def test_closing_twice_is_no_error(closes: int) -> None:
+    session = AsyncTokenSession(server=SERVER, client_auth=CLIENT)
+    for _ in range(closes):
+        await session.aclose()
+
+
+async def test_a_token_endpoint_that_redirects_is_named_and_not_followed() -> None:
+    """AT-27, AT-28."""
+    fake = FakeAuthorizationServer()
+    fake.fail_next(307, headers={"location": "https://evil.example/"})
+    async with (
+        httpx.AsyncClient(transport=fake.transport(), follow_redirects=True) as http,
+        fake.session(http=http) as session,
+    ):
+        with pytest.raises(ResponseError, match="redirect, which is never followed"):
+            await session.get("/")
+    assert fake.api_requests == []
+
+
+async def test_the_session_gives_tokens_to_who_needs_no_http() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        token = await session.token()
+        assert (await session.token()) is token
+
+
+async def test_a_cut_token_endpoint_is_a_transport_error() -> None:
+    fake = FakeAuthorizationServer()
+    fake.lose_next_answer(times=3)
+    async with fake.session() as session:
+        with pytest.raises(TransportError):
+            await session.get("/")
+
+
+def opened(fake: FakeAuthorizationServer) -> AbstractAsyncContextManager[AsyncTokenSession[Any]]:
+    return fake.session(grant=PASSWORD)
+
+
+async def test_the_environment_brings_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AT-31: a netrc entry for the API's host does not take the token's place."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as directory:
+        netrc = Path(directory) / "netrc"
+        netrc.write_text("machine api.example login ada password canary\n", encoding="utf-8")
+        monkeypatch.setenv("NETRC", str(netrc))
+        fake = FakeAuthorizationServer()
+        async with opened(fake) as session:
+            await session.get("/")
+    assert fake.api_requests[0].headers["authorization"].startswith("Bearer ")
+
+
+async def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """AT-69: at every level, of this library and of the HTTP library."""
+    fake = FakeAuthorizationServer(
+        client_secret="canary-secret",
+        password="canary-password",
+        extra={"access_token": "canary-token", "refresh_token": "canary-refresh"},
+    )
+    grant = ResourceOwnerPassword(username="ada", password="canary-password")
+    with caplog.at_level("DEBUG"):
+        async with fake.session(grant=grant) as session:
+            await session.get("/")
+            fake.advance(61)
+            with pytest.raises(OAuthKitError):
+                fake.fail_next(400, content=b"canary-password canary-refresh", times=9)
+                await session.get("/")
+            repr(session)
+    assert "canary" not in caplog.text
+
+
+async def body() -> AsyncIterator[bytes]:
+    yield b"x"
+
+
+async def test_options_of_a_call_are_those_of_the_library() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        response = await session.post(
+            "/report",
+            content=body(),
+            headers={"x": "1"},
+            timeout=5,
+            follow_redirects=True,
+            extensions={},
+        )
+    assert response.status_code == 200
+    assert fake.api_requests[0].content == b"x"
