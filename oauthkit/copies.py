@@ -6,6 +6,7 @@ every web request have in common.
 
 import math
 import random
+import threading
 from collections import OrderedDict, deque
 from itertools import islice
 from typing import Final, Self
@@ -157,6 +158,7 @@ class TokenStates:
     def __init__(self) -> None:
         """Start with none."""
         self._states: OrderedDict[str, TokenState] = OrderedDict()
+        self._mutex = threading.Lock()  # sessions in several threads may share a store
 
     def of(self, key: str, *, capacity: int) -> TokenState:
         """Return the state of a key, a new one where there is none.
@@ -165,13 +167,14 @@ class TokenStates:
             key: The store key.
             capacity: How many states are kept; those with a renewal or an unsaved token stay.
         """
-        state = self._states.get(key)
-        if state is None:
-            state = self._states[key] = TokenState()
-            self._forget_oldest(len(self._states) - capacity, but=key)
-        else:
-            self._states.move_to_end(key)
-        return state
+        with self._mutex:
+            state = self._states.get(key)
+            if state is None:
+                state = self._states[key] = TokenState()
+                self._forget_oldest(len(self._states) - capacity, but=key)
+            else:
+                self._states.move_to_end(key)
+            return state
 
     def _forget_oldest(self, surplus: int, *, but: str) -> None:
         idle = (
@@ -196,9 +199,7 @@ def states_of(store: TokenStore) -> TokenStates:
         ConfigurationError: The store cannot be told apart from others, or referred to weakly.
     """
     try:
-        states = _STATES.get(store)
-        if states is None:
-            states = _STATES[store] = TokenStates()
+        states = _STATES.setdefault(store, TokenStates())
     except TypeError as error:
         message = (
             f"{type(store).__name__} must be hashable and weakly referable, as objects of plain "

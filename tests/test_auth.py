@@ -82,7 +82,7 @@ async def test_without_auth_nothing_is_carried_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "reason"),
+    "member, value, reason",
     [
         ("token_type", "mac", "only Bearer tokens are sent"),
         ("access_token", "a\r\nx-evil: 1", "no header may carry"),
@@ -124,7 +124,8 @@ async def test_another_origin_is_refused_before_a_byte_is_sent(url: str) -> None
     async with fake.session() as session:
         with pytest.raises((ConfigurationError, httpx.InvalidURL)):
             await session.get(url)
-    assert fake.api_requests == fake.token_requests == []
+    assert not fake.api_requests
+    assert not fake.token_requests
 
 
 async def test_the_refusal_says_what_is_allowed_and_how_to_allow_more() -> None:
@@ -401,28 +402,29 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
 
 async def test_clients_of_both_libraries_take_it(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url:
-        async with (
-            fake.session(http=library.AsyncClient(), base_url=url) as session,
-            library.AsyncClient(auth=session.auth_for(library), base_url=url) as sdk,
-        ):
-            assert isinstance(session.auth_for(sdk), library.Auth)
-            assert (await sdk.get("/one")).status_code == 200
-            fake.revoke_access_tokens()
-            statuses = {(await sdk.post("/two", json={})).status_code for _ in range(3)}
-            assert statuses == {200}
-            await session.http.aclose()
+    async with (
+        fake.serve() as url,
+        fake.session(http=library.AsyncClient(), base_url=url) as session,
+        library.AsyncClient(auth=session.auth_for(library), base_url=url) as sdk,
+    ):
+        assert isinstance(session.auth_for(sdk), library.Auth)
+        assert (await sdk.get("/one")).status_code == 200
+        fake.revoke_access_tokens()
+        statuses = {(await sdk.post("/two", json={})).status_code for _ in range(3)}
+        assert statuses == {200}
+        await session.http.aclose()
     assert len(fake.token_requests) == 2
 
 
 async def test_an_httpx_session_lends_to_an_httpx2_client() -> None:
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url, httpx.AsyncClient() as http:
-        async with (
-            fake.session(http=http, base_url=url) as session,
-            httpx2.AsyncClient(auth=session.auth_for(httpx2)) as sdk,
-        ):
-            assert (await sdk.get(f"{url}/one")).status_code == 200
+    async with (
+        fake.serve() as url,
+        httpx.AsyncClient() as http,
+        fake.session(http=http, base_url=url) as session,
+        httpx2.AsyncClient(auth=session.auth_for(httpx2)) as sdk,
+    ):
+        assert (await sdk.get(f"{url}/one")).status_code == 200
 
 
 async def test_a_synchronous_client_is_told_that_this_cannot_be() -> None:

@@ -1,6 +1,6 @@
 import asyncio
 import gc
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -198,6 +198,7 @@ def test_trio_as_a_guest_of_asyncio_is_trio() -> None:
     """A guest run is stepped by an asyncio loop, yet what runs in it is trio's."""
     job, completion = Job.__new__(Job), Completion()
     outcomes: list[object] = []
+    ended: list[asyncio.Event] = []
 
     async def guest() -> None:
         job.__init__()  # type: ignore[misc]
@@ -207,20 +208,23 @@ def test_trio_as_a_guest_of_asyncio_is_trio() -> None:
         done = completion.start(job.work, job.count)
         await done.wait()
 
+    def over(outcome: Any) -> None:
+        outcomes.append(outcome.unwrap())
+        ended[0].set()
+
     async def host() -> None:
         loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
+        ended.append(asyncio.Event())
         start: Callable[..., None] = trio.lowlevel.start_guest_run
         start(
             guest,
             run_sync_soon_threadsafe=loop.call_soon_threadsafe,
-            done_callback=lambda outcome: (outcomes.append(outcome.unwrap()), ended.set()),
+            done_callback=over,
         )
         async with asyncio.timeout(5):
-            await ended.wait()
+            await ended[0].wait()
 
-    runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
-    runner(host())
+    asyncio.run(host())
     assert outcomes == [True, None]
     assert job.ended == 2
 

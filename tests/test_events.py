@@ -22,7 +22,7 @@ def test_an_event_without_a_hook_is_logged_alone(caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("event", "level"), [(TokenAdopted(key="k"), logging.DEBUG), (FAILED, logging.WARNING)]
+    "event, level", [(TokenAdopted(key="k"), logging.DEBUG), (FAILED, logging.WARNING)]
 )
 def test_what_needs_attention_is_a_warning(
     event: Event, level: int, caplog: pytest.LogCaptureFixture

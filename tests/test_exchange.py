@@ -79,7 +79,7 @@ async def test_what_was_never_sent_is_tried_again_by_any_right(grant: GrantStrat
     assert (await ask(line, grant)).access_token == "a1"
 
 
-@pytest.mark.parametrize(("grant", "tries"), [(ALWAYS, 3), (REFRESH, 2), (CODE, 1)])
+@pytest.mark.parametrize("grant, tries", [(ALWAYS, 3), (REFRESH, 2), (CODE, 1)])
 async def test_what_was_sent_is_repeated_as_the_grant_allows(
     grant: GrantStrategy, tries: int
 ) -> None:
@@ -136,9 +136,7 @@ async def test_other_answers_are_not_repeated(answer: HTTPResponse) -> None:
 
 
 async def test_invalid_client_is_not_repeated() -> None:
-    refusal = HTTPResponse(
-        401, {"content-type": "application/json"}, b'{"error":"invalid_client"}'
-    )
+    refusal = HTTPResponse(401, {"content-type": "application/json"}, b'{"error":"invalid_client"}')
     line = Line(refusal)
     with pytest.raises(InvalidClient):
         await ask(line)
@@ -193,7 +191,7 @@ async def test_a_new_refresh_token_takes_the_place_of_the_old_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answered", "granted"), [({}, "read"), ({"scope": "read write"}, "read write")]
+    "answered, granted", [({}, "read"), ({"scope": "read write"}, "read write")]
 )
 async def test_the_granted_scope_is_what_was_asked_for_unless_the_server_says_otherwise(
     answered: dict[str, str], granted: str

@@ -147,7 +147,7 @@ def test_no_value_prints_or_logs_its_secrets(value: object) -> None:
     assert CANARY not in printed({"value": value})
 
 
-@pytest.mark.parametrize("value", **named([v for v in VALUES if attrs.has(type(v))]))
+@pytest.mark.parametrize("value", **named([v for v in VALUES if hasattr(v, "__attrs_attrs__")]))
 def test_no_dump_of_a_value_prints_its_secrets(value: Any) -> None:
     """AT-70."""
     assert CANARY not in repr(attrs.asdict(value))
@@ -216,7 +216,7 @@ def called_back(callback: Any) -> Callable[[], object]:
     login = AuthorizationRequest.from_dict({**LOGIN.to_dict(), "issuer_required": False})
 
     def accept() -> object:
-        return login.accept(callback() if callable(callback) else callback)
+        return login.accept(callback)
 
     return accept
 

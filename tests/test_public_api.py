@@ -179,7 +179,8 @@ def named(callable_: Any) -> str:
 
 def members(owner: Any) -> dict[str, Any]:
     """Return what a module or class has under names without an underscore."""
-    return {name: value for name, value in vars(owner).items() if not name.startswith("_")}
+    everything: dict[str, Any] = dict(owner.__dict__)
+    return {name: value for name, value in everything.items() if not name.startswith("_")}
 
 
 def public(module: Any) -> list[tuple[str, Any]]:

@@ -413,13 +413,18 @@ async def test_a_cancelled_leaders_rotated_token_is_saved() -> None:
 
 
 async def by_timeout(leader: Callable[[], Awaitable[None]], begun: anyio.Event) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(None) as timeout:
-            asyncio.get_running_loop().call_soon(
-                lambda: timeout.reschedule(asyncio.get_running_loop().time() + 0.05)
-            )
+    async def expire(limit: asyncio.Timeout) -> None:
+        await begun.wait()
+        limit.reschedule(0)
+
+    async def limited() -> None:
+        async with asyncio.timeout(None) as limit:
+            tasks.append(asyncio.ensure_future(expire(limit)))
             await leader()
-    assert begun.is_set()
+
+    tasks: list[asyncio.Task[None]] = []
+    with pytest.raises(TimeoutError):
+        await limited()
 
 
 async def by_cancel(leader: Callable[[], Awaitable[None]], begun: anyio.Event) -> None:
@@ -435,16 +440,25 @@ async def by_task_group(leader: Callable[[], Awaitable[None]], begun: anyio.Even
         await begun.wait()
         raise ZeroDivisionError
 
+    async def group() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run(leader))
+            tasks.create_task(fall())
+
     with pytest.raises(ExceptionGroup):
-        async with asyncio.TaskGroup() as group:
-            group.create_task(run(leader))
-            group.create_task(fall())
+        await group()
 
 
 async def by_move_on_after(leader: Callable[[], Awaitable[None]], begun: anyio.Event) -> None:
-    with anyio.move_on_after(0.05):
-        await leader()
-    assert begun.is_set()
+    async def expire() -> None:
+        await begun.wait()
+        scope.deadline = anyio.current_time()
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.move_on_after(60) as scope:
+            tasks.start_soon(expire)
+            await leader()
+    assert scope.cancelled_caught
 
 
 async def run(leader: Callable[[], Awaitable[None]]) -> None:
@@ -511,12 +525,14 @@ async def test_cancelled_at_any_point_nothing_is_lost() -> None:
         fake, store = FakeAuthorizationServer(), ShakyStore()
         await stored(fake, store)
         with anyio.fail_after(5):
-            async with crowd(fake, store) as session:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(used, session)
-                    for _ in range(patience):
-                        await anyio.lowlevel.checkpoint()
-                    tasks.cancel_scope.cancel()
+            async with (
+                crowd(fake, store) as session,
+                anyio.create_task_group() as tasks,
+            ):
+                tasks.start_soon(used, session)
+                for _ in range(patience):
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
             async with crowd(fake, store) as session:
                 response = await session.get("/report")
         assert response.status_code == 200
@@ -659,7 +675,7 @@ def refused(fake: FakeAuthorizationServer) -> httpx.AsyncClient:
     async def handle(request: httpx.Request) -> httpx.Response:
         await anyio.lowlevel.checkpoint()
         fake.token_requests.append(None)  # type: ignore[arg-type]
-        raise httpx.ConnectError("refused")
+        raise httpx.ConnectError(str(request.url))
 
     return httpx.AsyncClient(transport=httpx.MockTransport(handle))
 
@@ -787,8 +803,7 @@ async def test_invalid_client_is_one_request() -> None:
     fake = FakeAuthorizationServer()
     async with fake.session(client_auth=ClientSecretBasic("client", "wrong")) as session:
         for _ in range(10):
-            error = await fail(session.token())
-    assert isinstance(error, InvalidClient)
+            assert isinstance(await fail(session.token()), InvalidClient)
     assert len(fake.token_requests) == 1
 
 
@@ -861,7 +876,9 @@ async def test_a_code_whose_exchange_failed_is_never_sent_again(fault: str) -> N
         first = await fail(session.token())
         fake.advance(61)
         second = await fail(session.token())
-    assert isinstance(first, {"lost": TransportError, "500": ResponseError}.get(fault, InvalidGrant))
+    assert isinstance(
+        first, {"lost": TransportError, "500": ResponseError}.get(fault, InvalidGrant)
+    )
     assert isinstance(second, ReauthorizationRequired)
     assert len(fake.token_requests) == 1
 
@@ -873,6 +890,27 @@ async def test_a_code_that_was_never_sent_is_still_good() -> None:
         async with refused(fake) as http, fake.session(http=http, grant=code) as cut:
             await fail(cut.token())
         assert (await session.get("/")).status_code == 200
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_an_error_member_of_an_answer_that_is_none_is_not_believed(status: int) -> None:
+    """A proxy's page must cost nobody the refresh token."""
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    token = await stored(fake, store)
+    fake.fail_next(status, headers=JSON_TYPE, content=b'{"error":"invalid_grant"}')
+    async with crowd(fake, store) as session:
+        error = await fail(session.get("/"))
+        assert error.recovery is Recovery.RETRY_LATER
+        assert await store.load("k") == token
+        assert (await session.get("/")).status_code == 200
+
+
+async def test_an_error_with_status_200_is_an_error() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await stored(fake, store)
+    fake.fail_next(200, headers=JSON_TYPE, content=b'{"error":"invalid_grant"}')
+    async with crowd(fake, store) as session:
+        assert isinstance(await fail(session.get("/")), ReauthorizationRequired)
 
 
 # A right is spent
@@ -941,8 +979,7 @@ async def test_a_wrong_password_is_not_tried_again_and_again() -> None:
     grant = ResourceOwnerPassword(username="ada", password="wrong")
     async with fake.session(grant=grant) as session:
         for _ in range(10):
-            error = await fail(session.token())
-        assert isinstance(error, InvalidGrant)
+            assert isinstance(await fail(session.token()), InvalidGrant)
     assert len(fake.token_requests) == 1
 
 
@@ -968,7 +1005,7 @@ async def test_a_refresh_token_known_to_be_dead_is_not_tried() -> None:
 
 
 @pytest.mark.parametrize("rotate", [True, False])
-async def test_a_refresh_token_from_a_first_login_goes_on_for_ever(rotate: bool) -> None:
+async def test_a_refresh_token_from_a_first_login_goes_on_for_ever(*, rotate: bool) -> None:
     """O2-35: also at servers that do not rotate, whose answers have no refresh token."""
     fake = FakeAuthorizationServer(rotate=rotate)
     grant = RefreshToken(refresh_token=str(fake.issue().refresh_token))
@@ -1110,6 +1147,7 @@ async def test_a_token_that_another_process_renewed_is_adopted() -> None:
 
 @pytest.mark.parametrize("store_down", [False, True])
 async def test_who_failed_adopts_what_another_process_renewed_before_asking_again(
+    *,
     store_down: bool,
 ) -> None:
     """A pause is for the server's sake; the store may be looked at all the time."""
@@ -1180,7 +1218,7 @@ async def test_a_logout_is_the_end_of_the_token_at_hand() -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-async def test_a_token_deleted_while_it_is_renewed_is_not_resurrected(first: bool) -> None:
+async def test_a_token_deleted_while_it_is_renewed_is_not_resurrected(*, first: bool) -> None:
     """Logout wins, be it the first token of the key or a later one."""
     fake, store = FakeAuthorizationServer(), MemoryStore()
     code = code_of(fake)
@@ -1224,6 +1262,23 @@ async def test_a_lease_that_ran_out_while_nobody_else_came_costs_no_family() -> 
     assert kept is not None
     assert kept.access_token == "access-token-4"
     assert (len(fake.token_requests), fake.families_killed) == (1, 0)
+
+
+async def test_a_lease_whose_holder_died_is_waited_for_and_taken_over() -> None:
+    """BC-15: the stored token is read again under the new lease."""
+    fake = FakeAuthorizationServer()
+    store = MemoryStore(clock=fake.clock.monotonic)
+    await stored(fake, store)
+    assert store._acquired("k") is not None  # by a process that is no more
+    async with crowd(fake, store) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(used, session)
+                while session._renewer.state.flight is None:
+                    await anyio.lowlevel.checkpoint()
+                assert fake.token_requests == []
+                fake.advance(61)
+    assert len(fake.token_requests) == 1
 
 
 async def test_a_lease_that_was_taken_over_is_lost() -> None:
@@ -1375,10 +1430,15 @@ async def test_a_store_that_is_down_is_an_error_without_a_token(method: str) -> 
     fake, store = FakeAuthorizationServer(), ShakyStore()
     store.broken = {method}
     async with crowd(fake, store, grant=PASSWORD) as session:
-        error = await fail(session.token())
-    assert isinstance(error, StoreError)
-    assert isinstance(error.__cause__, OSError)
-    assert fake.token_requests == []
+        for _ in range(20):
+            error = await fail(session.token())
+            assert isinstance(error, StoreError)
+            assert isinstance(error.__cause__, OSError)
+        assert store.calls.count(method) == 2
+        fake.advance(1)
+        store.broken = set()
+        assert (await session.get("/")).status_code == 200
+    assert len(fake.token_requests) == 1
 
 
 async def test_a_store_that_is_down_does_not_matter_while_the_token_is_valid() -> None:
@@ -1636,6 +1696,53 @@ async def test_a_renewal_on_its_way_when_a_token_is_rejected_is_looked_at_twice(
     assert len(fake.token_requests) == 1
 
 
+async def test_a_token_rejected_in_the_moment_it_was_adopted_is_replaced() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    token = await stored(fake, store, expired=False)
+
+    def hook(event: Event) -> None:
+        if isinstance(event, TokenAdopted):
+            session._renewer.reject(token)
+
+    async with crowd(fake, store, on_event=hook) as session:
+        assert await session.token() != token
+    assert len(fake.token_requests) == 1
+
+
+async def test_tokens_that_are_all_rejected_as_they_are_adopted_are_given_up() -> None:
+    fake, heard = FakeAuthorizationServer(), Heard()
+
+    class Changing(MemoryStore):
+        async def load(self, key: str, /) -> Token:
+            return Token(f"token-{len(heard)}")
+
+    def hook(event: Event) -> None:
+        heard.append(event)
+        at_hand = session._renewer.state.copy
+        if isinstance(event, TokenAdopted) and at_hand is not None:
+            session._renewer.reject(at_hand.token)
+
+    async with crowd(fake, Changing(), on_event=hook) as session:
+        with pytest.raises(StoreError, match="again and again"):
+            await session.token()
+    assert len(heard.of(TokenAdopted)) == 5
+
+
+async def test_a_renewal_leaves_that_of_another_event_loop_alone() -> None:
+    from oauthkit.copies import Flight
+
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await stored(fake, store)
+    async with crowd(fake, store) as session:
+        with anyio.fail_after(5), fake.hold() as held:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(used, session)
+                await held.arrived()
+                session._renewer.state.flight = other = Flight(loop=object())
+                held.release()
+        assert session._renewer.state.flight is other
+
+
 # On demand
 
 
@@ -1719,6 +1826,22 @@ async def test_renew_waits_for_a_look_at_the_store_and_renews_then() -> None:
     assert len(fake.token_requests) == 1
 
 
+async def test_renew_gives_up_when_looks_at_the_store_keep_coming(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from oauthkit.copies import Flight
+
+    monkeypatch.setattr("oauthkit.renewal._MOST_FLIGHTS", 1)
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        await session.token()
+        state = session._renewer.state
+        state.flight = Flight(copy=state.copy)
+        state.flight.done.set()
+        with pytest.raises(StoreError, match="again and again"):
+            await session.renew()
+
+
 async def test_a_server_that_gives_the_same_access_token_again_makes_no_loop() -> None:
     """As some do within one second."""
     fake = FakeAuthorizationServer(extra={"access_token": "same"})
@@ -1773,6 +1896,20 @@ async def test_a_state_with_a_renewal_on_its_way_is_kept() -> None:
                 held.release()
         session.for_key("last")
     assert len(states_of(store)._states) == 1
+
+
+async def test_threads_share_the_states_of_a_store() -> None:
+    states = TokenStates()
+
+    def use(offset: int) -> None:
+        for number in range(2000):
+            states.of(str((number + offset) % 50), capacity=10)
+            states.forget(str(number % 50))
+
+    async with anyio.create_task_group() as tasks:
+        for offset in range(4):
+            tasks.start_soon(anyio.to_thread.run_sync, use, offset)
+    assert len(states._states) == 10
 
 
 async def test_what_is_known_of_a_store_ends_with_it() -> None:

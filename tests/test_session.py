@@ -1,7 +1,6 @@
 import asyncio
 import gc
 import math
-import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -82,7 +81,7 @@ async def test_a_streamed_401_is_renewed_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"),
+    "url, expected",
     [
         ("report", "https://api.example/v1/report"),
         ("/report", "https://api.example/v1/report"),
@@ -141,6 +140,27 @@ async def test_the_clients_own_settings_go_with_api_calls() -> None:
     assert not {"x-mine", "cookie"} & set(token_request.headers)
 
 
+async def test_the_clients_hooks_see_token_requests_unless_those_have_a_client_of_their_own() -> (
+    None
+):
+    fake, seen = FakeAuthorizationServer(), list[str]()
+
+    async def hook(response: httpx.Response) -> None:
+        await response.aread()  # an answer that was read before can be read again
+        seen.append(response.request.url.path)
+
+    hooks = {"response": [hook]}
+    async with (
+        httpx.AsyncClient(transport=fake.transport(), event_hooks=hooks) as http,
+        httpx.AsyncClient(transport=fake.transport()) as token_http,
+    ):
+        async with fake.session(http=http) as session:
+            await session.get("/shared")
+        async with fake.session(http=http, token_http=token_http) as session:
+            await session.get("/apart")
+    assert seen == ["/token", "/shared", "/apart"]
+
+
 async def test_a_cache_in_front_of_the_api_gets_no_token_answer_to_keep() -> None:
     """O2-32: token requests are POST, and a client of their own can carry them."""
     fake, cached = FakeAuthorizationServer(), list[str]()
@@ -162,7 +182,7 @@ async def test_a_cache_in_front_of_the_api_gets_no_token_answer_to_keep() -> Non
 
 async def test_errors_of_the_http_library_are_its_own() -> None:
     def cut(request: httpx.Request) -> httpx.Response:
-        raise httpx.ReadTimeout("slow")
+        raise httpx.ReadTimeout(str(request.url))
 
     fake = FakeAuthorizationServer()
     async with fake.session(cut) as session:
@@ -172,16 +192,13 @@ async def test_errors_of_the_http_library_are_its_own() -> None:
 
 async def test_httpx2_works_alike() -> None:
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url:
-        async with (
-            httpx2.AsyncClient() as http,
-            fake.session(http=http, base_url=url) as session,
-        ):
-            first: Any = await session.get("/report")
-            fake.revoke_access_tokens()
-            second: Any = await session.get("/report")
-            async with session.stream("GET", "/report") as third:
-                await third.aread()
+    http: Any = httpx2.AsyncClient()
+    async with fake.serve() as url, http, fake.session(http=http, base_url=url) as session:
+        first: Any = await session.get("/report")
+        fake.revoke_access_tokens()
+        second: Any = await session.get("/report")
+        async with session.stream("GET", "/report") as third:
+            await third.aread()
     assert isinstance(first, httpx2.Response)
     assert (first.status_code, second.status_code, third.status_code) == (200, 200, 200)
 
@@ -196,9 +213,10 @@ async def test_httpx2_sessions_are_driven_by_respx_like_mocks_of_their_own() -> 
         return httpx2.Response(200)
 
     http = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
-    async with http, session_of(
-        http, grant=ClientCredentials(), base_url="https://api.example"
-    ) as session:
+    async with (
+        http,
+        session_of(http, grant=ClientCredentials(), base_url="https://api.example") as session,
+    ):
         await session.get("/report")
     assert seen == ["Basic", "Bearer"]
 
@@ -298,41 +316,40 @@ async def test_a_renewal_is_not_in_the_way_of_a_call_that_is_being_answered() ->
 
 async def test_a_long_stream_blocks_nobody() -> None:
     fake = FakeAuthorizationServer()
-    async with fake.session() as session:
-        async with session.stream("GET", "/events"):
-            with anyio.fail_after(5):
-                assert (await session.get("/report")).status_code == 200
-                fake.advance(61)
-                assert (await session.get("/report")).status_code == 200
+    async with fake.session() as session, session.stream("GET", "/events"):
+        with anyio.fail_after(5):
+            assert (await session.get("/report")).status_code == 200
+            fake.advance(61)
+            assert (await session.get("/report")).status_code == 200
 
 
 @ASYNCIO
 async def test_fetching_a_token_never_holds_the_event_loop() -> None:
     """httpx-auth holds it as long as the token endpoint takes."""
-    fake, gaps = FakeAuthorizationServer(clock=time), list[float]()
+    fake, longest = FakeAuthorizationServer(clock=time), list[float]()
 
     async def beat() -> None:
         before = time.perf_counter()
         while True:
             await asyncio.sleep(0)
             now = time.perf_counter()
-            gaps.append(now - before)
+            longest[-1] = max(longest[-1], now - before)
             before = now
 
     async with fake.session() as session:
         await session.token()
-        beating = asyncio.ensure_future(beat())
         for _ in range(30):
-            await session.renew()
-        with fake.hold() as held:
-            renewing = asyncio.ensure_future(session.renew())
-            await held.arrived()
-            await asyncio.sleep(0.1)
-        await renewing
-        beating.cancel()
-    # A single gap may be the machine's, or the garbage collector's; the library's would recur.
-    assert statistics.quantiles(gaps, n=1000)[-1] < 0.005
-    assert sum(gap > 0.005 for gap in gaps) < 10
+            longest.append(0.0)
+            beating = asyncio.ensure_future(beat())
+            with fake.hold() as held:
+                renewing = asyncio.ensure_future(session.renew())
+                await held.arrived()
+                for _ in range(10):
+                    await asyncio.sleep(0)
+            await renewing
+            beating.cancel()
+    # Some gaps are the machine's, or the garbage collector's; the library's would be in each.
+    assert min(longest) < 0.005
 
 
 # The gate
@@ -467,12 +484,14 @@ async def test_closing_the_session_waits_for_the_renewals_of_derived_ones() -> N
     await store.save("ada", fake.issue())
     fake.advance(61)
     with anyio.fail_after(5), fake.hold() as held:
-        async with fake.session(grant=None, store=store, key="app") as app:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(app.for_key("ada").get, "/inbox")
-                await held.arrived()
-                tasks.cancel_scope.cancel()
-                held.release()
+        async with (
+            fake.session(grant=None, store=store, key="app") as app,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(app.for_key("ada").get, "/inbox")
+            await held.arrived()
+            tasks.cancel_scope.cancel()
+            held.release()
     saved = await store.load("ada")
     assert saved is not None
     assert saved.refresh_token == "refresh-token-3"
@@ -501,7 +520,7 @@ def _timed(call: Callable[[str], object]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("settings", "remedy"),
+    "settings, remedy",
     [
         ({"store": MemoryStore()}, "store= and key= come together"),
         ({"key": "k"}, "store= and key= come together"),
@@ -590,9 +609,7 @@ def test_the_repr_names_the_token_endpoint_and_the_key_and_no_secret() -> None:
 async def test_a_block_that_is_cancelled_closes_its_session(respx_mock: respx.MockRouter) -> None:
     fake = FakeAuthorizationServer()
     fake.mount(respx_mock)
-    session = AsyncTokenSession(
-        server=fake.server, client_auth=fake.client_auth, grant=fake.grant
-    )
+    session = AsyncTokenSession(server=fake.server, client_auth=fake.client_auth, grant=fake.grant)
     with anyio.CancelScope() as scope:
         async with session:
             scope.cancel()
@@ -668,8 +685,8 @@ async def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture) -> None:
         async with fake.session(grant=grant) as session:
             await session.get("/")
             fake.advance(61)
+            fake.fail_next(400, content=b"canary-password canary-refresh", times=9)
             with pytest.raises(OAuthKitError):
-                fake.fail_next(400, content=b"canary-password canary-refresh", times=9)
                 await session.get("/")
             repr(session)
     assert "canary" not in caplog.text

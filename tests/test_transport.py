@@ -62,7 +62,9 @@ async def ask(client: Any, *, timeout: float = 5.0) -> HTTPResponse:  # noqa: AS
 
 
 async def test_a_request_is_sent_and_its_answer_read(library: ModuleType) -> None:
-    wire = Wire(library, lambda _: library.Response(200, headers=[("a", "1"), ("a", "2")], text="x"))
+    wire = Wire(
+        library, lambda _: library.Response(200, headers=[("a", "1"), ("a", "2")], text="x")
+    )
     answer = await ask(wire.client())
     (sent,) = wire.seen
     assert (sent.method, str(sent.url), sent.content) == (
@@ -104,7 +106,7 @@ async def test_no_redirect_is_followed(library: ModuleType, status: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "sent"),
+    "name, sent",
     [
         ("ConnectError", False),
         ("ConnectTimeout", False),
@@ -118,7 +120,7 @@ async def test_no_redirect_is_followed(library: ModuleType, status: int) -> None
     ],
 )
 async def test_an_error_says_whether_the_server_may_have_been_reached(
-    library: ModuleType, name: str, sent: bool
+    library: ModuleType, name: str, *, sent: bool
 ) -> None:
     cause = getattr(library, name)("canary")
     with pytest.raises(TransportError, match=rf"https://auth\.example/token: {name}") as caught:

@@ -28,7 +28,7 @@ RESOURCE: Final = "/resource"
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
 _LIMITS: Final = httpx.Limits(
-    max_connections=6,  # a session; all together stay below the 256 files that macOS allows
+    max_connections=2,  # a session; where more are under way, a slow machine outlives their tokens
     max_keepalive_connections=0,  # httpcore passes a waiting call over for newer ones otherwise
 )
 _TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -11,7 +11,7 @@ import anyio
 from oauthkit.errors import ConfigurationError, LeaseLost, StoreError
 
 _FIRST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.04  # with the look itself, what changed is known within 50 ms
+_LONGEST_PAUSE: Final = 0.03  # with the look itself, what changed is known within 50 ms
 _EXTENSIONS: Final = 30  # a holder that hangs is as good as dead at some point
 _PARTS: Final = 3  # of a lease; one is over when it is extended, so two tries may fail
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import attrs
 
-MARGIN: Final = 0.3
-"""Seconds between what a clock was read for and what it was to say."""
+MOST_OF_A_LEASE: Final = 0.6
+"""A lease begins before its holder sends, by as much as a busy machine takes for it; two holders at
+once, on the other hand, would be seen within milliseconds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,13 +45,15 @@ class Record:
 
     Attributes:
         kills: When each process was killed.
-        saved: When a process's request, by its number, had led to a saved token.
-        lease_seconds: How long a lease lives; it is extended each time a third of it is over.
+        sent: When a process sent its request of this number.
+        saved: When that request had led to a saved token.
+        lease_seconds: How long a lease lives.
     """
 
     exchanges: Sequence[Exchange]
     kills: Mapping[int, float] = attrs.field(factory=dict[int, float])
     stops: Sequence[Stop] = ()
+    sent: Mapping[tuple[int, int], float] = attrs.field(factory=dict[tuple[int, int], float])
     saved: Mapping[tuple[int, int], float] = attrs.field(factory=dict[tuple[int, int], float])
     lease_seconds: float
 
@@ -87,19 +90,21 @@ def causes(found: Iterable[Repetition]) -> Counter[str]:
 
 def _cause(record: Record, before: Exchange, again: Exchange) -> str | None:
     """Return what kept the earlier presenter from saving, if that is proven."""
-    if record.saved.get((before.pid, before.number), again.at) < again.at:
+    request = before.pid, before.number
+    if record.saved.get(request, again.at) < again.at:
         return None  # it was saved: whoever came after should have found it
     if before.struck == "cut":
         return "cut off"
     # Whoever takes over has to wait for the end of the lease.
-    waited = again.at - before.at >= record.lease_seconds - MARGIN
+    most = record.lease_seconds * MOST_OF_A_LEASE
+    sent = min(record.sent.get(request, before.at), before.at)
+    waited = again.at - sent >= most
     killed = record.kills.get(before.pid)
-    if killed is not None and before.at - MARGIN <= killed <= again.at and waited:
+    if killed is not None and sent <= killed <= again.at and waited:
         return "killed"
-    beyond = record.lease_seconds * 2 / 3 - MARGIN
     for stop in record.stops:
-        during = stop.at - MARGIN <= again.at and stop.until >= before.at
-        if stop.pid == before.pid and during and min(stop.until, again.at) - stop.at >= beyond:
+        during = stop.at <= again.at and stop.until >= sent
+        if stop.pid == before.pid and during and min(stop.until, again.at) - stop.at >= most:
             return "stopped"
     return None
 
@@ -121,14 +126,14 @@ def read_record(
         stops: The driver's.
         lease_seconds: What the workers' store was opened with.
     """
+    moments: dict[str, dict[tuple[int, int], float]] = {"sent": {}, "saved": {}}
+    for line in journal:
+        if line["what"] in moments:
+            moments[line["what"]][line["pid"], line["number"]] = line["at"]
     return Record(
         exchanges=[Exchange(**exchange) for exchange in report["exchanges"]],
         kills={**{int(pid): float(at) for pid, at in report["kills"]}, **kills},
         stops=[*(Stop(**stop) for stop in report["stops"]), *stops],
-        saved={
-            (line["pid"], line["number"]): line["at"]
-            for line in journal
-            if line["what"] == "saved"
-        },
+        **moments,
         lease_seconds=lease_seconds,
     )

@@ -156,6 +156,11 @@ async def findings(chaos: Chaos) -> Findings:
         "longest wait": f"{_longest_wait(ticks, record.stops):.2f} s",
     }
     rows |= {what: n for what, n in sorted(counted.items()) if what.startswith("API not")}
+    rows |= {
+        f"  unknown {number}": repetition
+        for number, repetition in enumerate(repeated, 1)
+        if repetition.cause is None
+    }
     return Findings(rows, repeated, state["lost"], fleet.logins - 1, state["renewals"])
 
 

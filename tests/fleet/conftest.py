@@ -2,31 +2,49 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from .redis_server import RedisServer
 
+MINUTES: Final = 1.0
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run take longer than the minute each that CI gives it."""
-    parser.addoption("--minutes", type=float, default=1.0, help="how long each fleet is disturbed")
+    parser.addoption(
+        "--minutes", type=float, default=MINUTES, help="how long each fleet is disturbed"
+    )
     parser.addoption("--seed", type=int, default=1, help="what a fleet is disturbed by")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let every test here take as long as it was asked to."""
-    seconds = config.getoption("--minutes", 1.0) * 60 + 90
+    minutes: Any = config.getoption("--minutes", MINUTES)
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.timeout(seconds))
+            item.add_marker(pytest.mark.timeout(minutes * 60 + 90))
 
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     """Drive the processes from asyncio; some of them run on trio."""
     return "asyncio"
+
+
+@pytest.fixture
+def seconds(request: pytest.FixtureRequest) -> float:
+    """Return how long each fleet is disturbed."""
+    minutes: Any = request.config.getoption("--minutes", MINUTES)
+    return float(minutes * 60)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Return what decides how a fleet is disturbed."""
+    seed: Any = request.config.getoption("--seed", 1)
+    return int(seed)
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,7 +53,7 @@ def first_line(process: subprocess.Popen[bytes]) -> str:
 async def until(condition: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
     """Wait until something is so; the deadline is an error."""
     with anyio.fail_after(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - another process sets no event here
             await anyio.sleep(0.02)
 
 

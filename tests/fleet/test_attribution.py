@@ -39,6 +39,11 @@ def test_a_presenter_killed_in_between_is_a_cause(killed: float, expected: str |
     assert cause(kills={1: killed}) == expected
 
 
+def test_a_presenter_killed_while_its_request_was_on_its_way_is_a_cause() -> None:
+    assert cause(kills={1: 9.5}) is None
+    assert cause(kills={1: 9.5}, sent={(1, 1): 9.4}) == "killed"
+
+
 def test_another_process_killed_is_no_cause() -> None:
     assert cause(kills={2: 11.0}) is None
 

@@ -14,25 +14,20 @@ Disturbed = Callable[[float], Awaitable[Findings]]
 
 
 @pytest.fixture
-def seconds(request: pytest.FixtureRequest) -> float:
-    """Return how long each fleet is disturbed."""
-    return float(request.config.getoption("--minutes", 1.0)) * 60
-
-
-@pytest.fixture
 def disturbed(
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
     place: dict[str, Any],
+    *,
     seconds: float,
+    seed: int,
 ) -> Disturbed:
     """Return what disturbs a fleet at a server with a grace window, and shows what came of it."""
     redis = request.getfixturevalue("redis_server") if "port" in place else None
-    seed = int(request.config.getoption("--seed", 1))
+    directory: Path = request.getfixturevalue("tmp_path")
 
     async def run(grace: float) -> Findings:
-        async with opened_store(place) as store, fleet(tmp_path, place, grace=grace) as running:
+        async with opened_store(place) as store, fleet(directory, place, grace=grace) as running:
             chaos = Chaos(running, store, redis, seed)
             await chaos.run(seconds)
             found = await findings(chaos)

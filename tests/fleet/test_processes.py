@@ -1,5 +1,6 @@
 """What two processes and a person do at the same time, one case each."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def backend(place: dict[str, Any]) -> str:
 async def exchanged(running: Fleet, more_than: int = 0) -> None:
     """Wait until so many refresh tokens were exchanged."""
     with anyio.fail_after(20):
-        while (await running.told("state"))["renewals"] <= more_than:
+        while (await running.told("state"))["renewals"] <= more_than:  # noqa: ASYNC110 - likewise
             await anyio.sleep(0.01)
 
 
@@ -122,4 +123,34 @@ async def test_a_lone_process_stopped_before_its_save_keeps_what_the_server_gave
         await running.end()
 
         assert repetitions(await running.record()) == []
+        assert (await running.told("state"))["lost"] == 0
+
+
+async def test_the_death_of_who_renews_goes_unnoticed_with_leeway_enough(
+    tmp_path: Path, place: dict[str, Any], backend: str
+) -> None:
+    """The leeway, 5 s of a life of 10 s, is longer than lease and timeout together."""
+    async with (
+        opened_store(place) as store,
+        fleet(tmp_path, place, grace=5.0, expires_in=10.0) as running,
+    ):
+        await running.login(store)
+        await running.told("order", what="kill", seconds=0.0)
+        running.tasks, running.pause = 20, 0.2
+        for name in ("a", "b", "c"):
+            running.start(name, backend=backend)
+        await exchanged(running)
+        await until(lambda: len(running.dead()) == 1)
+        await until(lambda: bool(running.journal.lines("saved")))
+        await anyio.sleep(3.0)  # the token from before has expired by now
+        await running.end()
+
+        calls: Counter[str] = Counter()
+        for tick in running.journal.lines("tick"):
+            calls.update(tick["counted"])
+        assert calls["no token"] == 0
+        assert calls["status 200"] > 500
+        assert [repetition.cause for repetition in repetitions(await running.record())] == [
+            "killed"
+        ]
         assert (await running.told("state"))["lost"] == 0

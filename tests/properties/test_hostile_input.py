@@ -1,7 +1,7 @@
 """No input whatever makes the protocol layer raise anything but its own errors."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unicodedata import category
@@ -115,7 +115,7 @@ def is_one_line(text: str) -> bool:
 
 
 @contextmanager
-def only(kind: type[OAuthKitError]) -> Iterator[None]:
+def only(kind: type[OAuthKitError]) -> Generator[None]:
     """Let errors of one kind pass, if they print on one bounded line."""
     refused: list[str] = []
     try:

@@ -227,9 +227,9 @@ LIMITS = settings(
 
 def test_renewals_on_asyncio() -> None:
     """BC-15, AT-75, AT-78: in any order of events."""
-    run_state_machine_as_test(Renewals, settings=LIMITS)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Renewals, settings=LIMITS)
 
 
 def test_renewals_on_trio() -> None:
     """BC-15, AT-75, AT-78: in any order of events."""
-    run_state_machine_as_test(RenewalsOnTrio, settings=LIMITS)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(RenewalsOnTrio, settings=LIMITS)

@@ -37,9 +37,8 @@ SERVER = AuthorizationServer(
 
 
 def login(server: AuthorizationServer = SERVER, **details: Any) -> AuthorizationRequest:
-    return AuthorizationRequest.new(
-        server, "reader", **{"redirect_uri": CALLBACK, "scope": "read"} | details
-    )
+    settings: dict[str, Any] = {"redirect_uri": CALLBACK, "scope": "read", **details}
+    return AuthorizationRequest.new(server, "reader", **settings)
 
 
 def sent(request: AuthorizationRequest) -> dict[str, str]:

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Mapping
-from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
@@ -30,11 +29,9 @@ def multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
     message = BytesParser(policy=HTTP).parsebytes(
         b"Content-Type: %b\r\n\r\n%b" % (content_type.encode(), body)
     )
-    parts = message.get_payload()
-    assert isinstance(parts, list)
+    assert isinstance(message.get_payload(), list)
     found: list[tuple[str, str]] = []
-    for part in parts:
-        assert isinstance(part, Message)
+    for part in list(message.walk())[1:]:
         content = part.get_payload(decode=True)
         name = part.get_param("name", header="content-disposition")
         assert isinstance(content, bytes)
@@ -228,7 +225,7 @@ def test_an_xml_namespace_is_escaped() -> None:
 
 @pytest.mark.parametrize("text", ["\x00", "a\x0bb", "\x1f", "\ufffe", "\uffff"], ids=ascii)
 def test_a_character_that_xml_cannot_hold_is_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="XML 1.0 cannot hold"):
+    with pytest.raises(ConfigurationError, match="cannot hold"):
         XML.encode({"password": text})
 
 

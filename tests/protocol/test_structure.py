@@ -118,7 +118,7 @@ def test_the_error_names_the_place() -> None:
         structured({"name": "a", "age": "x"}, User, name="user")
     with pytest.raises(ValueError, match="expected a text, got int @ scope"):
         structured(5, str, name="scope")
-    with pytest.raises(ValueError, match="required field missing @ user.name"):
+    with pytest.raises(ValueError, match=r"required field missing @ user\.name"):
         structured({}, User, name="user")
 
 

@@ -7,7 +7,7 @@ import anyio
 import pytest
 import trio
 
-from oauthkit import RenewalPolicy
+from oauthkit import AsyncTokenSession, Recovery, RenewalPolicy, StoreError
 
 from .world import SERVER_SECONDS, World
 
@@ -38,7 +38,7 @@ def test_a_fleet_that_finds_its_token_expired_asks_the_server_once(workers: int)
     assert world.fake.presented_twice == 0
     assert len(world.waits) == workers
     assert max(world.waits) - SERVER_SECONDS <= 0.08
-    assert world.counted() / workers <= 14
+    assert world.counted() / workers <= 16
 
 
 async def at_work(world: World) -> None:
@@ -77,3 +77,37 @@ def test_most_store_operations_of_a_fleet_at_work_are_looks_for_a_logout() -> No
     world.run(at_work)
 
     assert world.counted() / 100 / (LIFE * LIVES[100] + 20.0) * HOUR <= 130
+
+
+async def store_away(world: World) -> None:
+    """Let the store fail from before the server's answer until two seconds after it."""
+    await world.login()
+    await anyio.sleep(world.life + 1)
+    errors: list[StoreError] = []
+
+    async def worker(session: AsyncTokenSession) -> None:
+        try:
+            await world.token(session)
+        except StoreError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for session in world.sessions:
+            tasks.start_soon(worker, session)
+        await anyio.sleep(SERVER_SECONDS / 2)
+        world.redis.fault = ConnectionError()
+        await anyio.sleep(SERVER_SECONDS / 2 + 2.0)
+        world.redis.fault = None
+    assert len(errors) == world.workers - 1, "all who only waited for the lease"
+    assert {error.recovery for error in errors} == {Recovery.RETRY_LATER}
+    assert len({await world.token(session) for session in world.sessions}) == 1
+
+
+def test_who_has_the_answer_keeps_the_lease_until_the_store_is_back() -> None:
+    """Given back, it would let another process spend the same refresh token."""
+    world = World(10, life=LIFE, policy=RenewalPolicy())
+
+    world.run(store_away)
+
+    assert len(world.fake.token_requests) == 1
+    assert world.fake.presented_twice == 0

@@ -73,8 +73,8 @@ async def test_renewals_of_different_keys_never_wait_for_each_other() -> None:
                 slow.start_soon(renewed, "slow")
                 await arrived.wait()
                 async with anyio.create_task_group() as others:
-                    for key in range(1_000):
-                        others.start_soon(renewed, str(key))
+                    for number in range(1_000):
+                        others.start_soon(renewed, str(number))
                 assert len(got) == 1_000, "all but the slow one"
                 held.set()
     assert got["slow"] == "new-slow"

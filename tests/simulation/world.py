@@ -141,7 +141,6 @@ class World:
         return SimulatedClient(self.redis, Latency(self._chance, 0.0005, 0.8))
 
 
-
 @attrs.define
 class _Distant(httpx.AsyncBaseTransport):
     """Carry token requests to a server that is some way off."""

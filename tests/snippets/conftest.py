@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 import oauthkit
+from oauthkit.stores.sqlite import SQLiteStore
 from oauthkit.testing import FakeAuthorizationServer
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +106,14 @@ async def names(
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", answer2)
+    opened: list[SQLiteStore] = []
+    begin = SQLiteStore.__init__
+
+    def begun(self: SQLiteStore, *arguments: Any, **keywords: Any) -> None:
+        begin(self, *arguments, **keywords)
+        opened.append(self)
+
+    monkeypatch.setattr(SQLiteStore, "__init__", begun)
     monkeypatch.chdir(tmp_path)
     public = {name: getattr(oauthkit, name) for name in oauthkit.__all__}
     async with oauthkit.AsyncTokenSession(
@@ -114,6 +123,8 @@ async def names(
         base_url="https://api.example",
     ) as session:
         yield {**public, "anyio": anyio, "session": session}
+    for store in opened:  # the pages leave that to the end of the program
+        await store.aclose()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,4 +1,5 @@
 import threading
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -181,7 +182,7 @@ async def test_a_watcher_that_is_gone_is_not_told() -> None:
 
 
 @pytest.mark.parametrize("setting", [{"capacity": 0}, {"lease_seconds": 0}])
-def test_a_store_that_cannot_work_is_refused(setting: dict[str, int]) -> None:
+def test_a_store_that_cannot_work_is_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="capacity of at least 1 and lease_seconds above"):
         MemoryStore(**setting)
 

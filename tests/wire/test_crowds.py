@@ -27,18 +27,20 @@ async def test_a_burst_of_a_thousand_calls_gets_through_a_default_session() -> N
     async def call() -> None:
         statuses.append((await session.get("/report")).status_code)
 
-    async with fake.serve() as url:
-        async with AsyncTokenSession(
+    async with (
+        fake.serve() as url,
+        AsyncTokenSession(
             server=fake.server,
             client_auth=fake.client_auth,
             grant=fake.grant,
             base_url=url,
             clock=fake.clock,
-        ) as session:
-            with anyio.fail_after(50):
-                async with anyio.create_task_group() as tasks:
-                    for _ in range(1000):
-                        tasks.start_soon(call)
+        ) as session,
+    ):
+        with anyio.fail_after(50):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(1000):
+                    tasks.start_soon(call)
     assert statuses == [200] * 1000
     assert len(fake.token_requests) == 1
 
@@ -69,14 +71,17 @@ async def test_a_storm_of_401_renews_once(library: ModuleType) -> None:
         statuses.append((await session.post("/report", json={})).status_code)
 
     limits = library.Limits(max_connections=4)
-    async with fake.serve() as url, library.AsyncClient(limits=limits) as http:
-        async with fake.session(http=http, base_url=url) as session:
-            await session.token()
-            fake.revoke_access_tokens()
-            with anyio.fail_after(30):
-                async with anyio.create_task_group() as tasks:
-                    for _ in range(50):
-                        tasks.start_soon(call)
+    async with (
+        fake.serve() as url,
+        library.AsyncClient(limits=limits) as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        await session.token()
+        fake.revoke_access_tokens()
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(50):
+                    tasks.start_soon(call)
     assert statuses == [200] * 50
     assert len(fake.token_requests) == 2
 
@@ -84,35 +89,41 @@ async def test_a_storm_of_401_renews_once(library: ModuleType) -> None:
 async def test_one_connection_is_enough(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
     limits = library.Limits(max_connections=1)
-    async with fake.serve() as url, library.AsyncClient(limits=limits) as http:
-        async with fake.session(http=http, base_url=url) as session:
-            with anyio.fail_after(10):
-                for _ in range(3):
-                    fake.revoke_access_tokens()
-                    async with anyio.create_task_group() as tasks:
-                        for _ in range(5):
-                            tasks.start_soon(session.get, "/report")
-                    fake.advance(61)
+    async with (
+        fake.serve() as url,
+        library.AsyncClient(limits=limits) as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        with anyio.fail_after(10):
+            for _ in range(3):
+                fake.revoke_access_tokens()
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(5):
+                        tasks.start_soon(session.get, "/report")
+                fake.advance(61)
 
 
 async def test_cancelled_callers_cost_no_connection(library: ModuleType) -> None:
     """A token call is never cancelled by its callers: httpx 0.28 would lose the slot for good."""
     fake = FakeAuthorizationServer()
     limits = library.Limits(max_connections=2)
-    async with fake.serve() as url, library.AsyncClient(limits=limits) as http:
-        async with fake.session(http=http, base_url=url) as session:
-            with anyio.fail_after(20):
-                for _ in range(10):
-                    with fake.hold() as held:
-                        async with anyio.create_task_group() as tasks:
-                            for _ in range(10):
-                                tasks.start_soon(session.get, "/report")
-                            await held.arrived()
-                            tasks.cancel_scope.cancel()
-                            held.release()
-                    await session._renewer.completion.drain()
-                    fake.advance(61)
-                assert (await session.get("/report")).status_code == 200
+    async with (
+        fake.serve() as url,
+        library.AsyncClient(limits=limits) as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        with anyio.fail_after(20):
+            for _ in range(10):
+                with fake.hold() as held:
+                    async with anyio.create_task_group() as tasks:
+                        for _ in range(10):
+                            tasks.start_soon(session.get, "/report")
+                        await held.arrived()
+                        tasks.cancel_scope.cancel()
+                        held.release()
+                await session._renewer.completion.drain()
+                fake.advance(61)
+            assert (await session.get("/report")).status_code == 200
 
 
 async def test_a_long_stream_of_events_blocks_nobody(library: ModuleType) -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 import httpx
 import httpx2
 import pytest
@@ -155,7 +156,7 @@ async def test_a_compressed_answer_is_refused_unread(library: ModuleType) -> Non
 
 
 async def test_a_closed_port_was_never_reached(library: ModuleType) -> None:
-    async with serving(lambda _: anyio.sleep(0)) as url:
+    async with serving(lambda _: anyio.lowlevel.checkpoint()) as url:
         pass
     error = await ask(library, url)
     assert isinstance(error, TransportError)

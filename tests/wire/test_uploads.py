@@ -43,14 +43,17 @@ class Upload:
 async def test_a_streamed_upload_is_never_replayed(library: ModuleType) -> None:
     """The 401 is handed back, the upload was read once, and the next request has a new token."""
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url, library.AsyncClient() as http:
-        async with fake.session(http=http, base_url=url) as session:
-            await session.token()
-            fake.revoke_access_tokens()
-            upload = Upload(b"one", b"two")
-            first = await session.put("/file", content=upload)
-            tokens_then = len(fake.token_requests)
-            second = await session.put("/file", content=Upload(b"one", b"two"))
+    async with (
+        fake.serve() as url,
+        library.AsyncClient() as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        await session.token()
+        fake.revoke_access_tokens()
+        upload = Upload(b"one", b"two")
+        first = await session.put("/file", content=upload)
+        tokens_then = len(fake.token_requests)
+        second = await session.put("/file", content=Upload(b"one", b"two"))
     assert (first.status_code, second.status_code) == (401, 200)
     assert (upload.begun, upload.given) == (1, 2)
     assert (tokens_then, len(fake.token_requests)) == (1, 2)
@@ -60,9 +63,12 @@ async def test_a_streamed_upload_is_never_replayed(library: ModuleType) -> None:
 async def test_a_streamed_upload_is_chunked_and_has_no_length(library: ModuleType) -> None:
     """Authlib buffers it, and sends both headers."""
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url, library.AsyncClient() as http:
-        async with fake.session(http=http, base_url=url) as session:
-            await session.put("/file", content=Upload(b"one", b"two"))
+    async with (
+        fake.serve() as url,
+        library.AsyncClient() as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        await session.put("/file", content=Upload(b"one", b"two"))
     (request,) = fake.api_requests
     assert request.headers["transfer-encoding"] == "chunked"
     assert "content-length" not in request.headers
@@ -70,10 +76,13 @@ async def test_a_streamed_upload_is_chunked_and_has_no_length(library: ModuleTyp
 
 async def test_a_streamed_upload_with_a_known_length_says_it(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url, library.AsyncClient() as http:
-        async with fake.session(http=http, base_url=url) as session:
-            headers = {"content-length": "6"}
-            await session.put("/file", content=Upload(b"one", b"two"), headers=headers)
+    async with (
+        fake.serve() as url,
+        library.AsyncClient() as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        headers = {"content-length": "6"}
+        await session.put("/file", content=Upload(b"one", b"two"), headers=headers)
     (request,) = fake.api_requests
     assert request.headers["content-length"] == "6"
     assert "transfer-encoding" not in request.headers
@@ -81,11 +90,14 @@ async def test_a_streamed_upload_with_a_known_length_says_it(library: ModuleType
 
 async def test_a_body_of_known_length_says_it_also_when_repeated(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url, library.AsyncClient() as http:
-        async with fake.session(http=http, base_url=url) as session:
-            await session.token()
-            fake.revoke_access_tokens()
-            response = await session.put("/file", content=b"onetwo")
+    async with (
+        fake.serve() as url,
+        library.AsyncClient() as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        await session.token()
+        fake.revoke_access_tokens()
+        response = await session.put("/file", content=b"onetwo")
     assert response.status_code == 200
     assert [request.content for request in fake.api_requests] == [b"onetwo"] * 2
     assert {request.headers["content-length"] for request in fake.api_requests} == {"6"}
@@ -94,11 +106,14 @@ async def test_a_body_of_known_length_says_it_also_when_repeated(library: Module
 
 async def test_a_file_is_rewound_and_repeated(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
-    async with fake.serve() as url, library.AsyncClient() as http:
-        async with fake.session(http=http, base_url=url) as session:
-            await session.token()
-            fake.revoke_access_tokens()
-            response = await session.post("/file", files={"f": io.BytesIO(b"content")})
+    async with (
+        fake.serve() as url,
+        library.AsyncClient() as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        await session.token()
+        fake.revoke_access_tokens()
+        response = await session.post("/file", files={"f": io.BytesIO(b"content")})
     assert response.status_code == 200
     first, second = fake.api_requests
     assert first.content == second.content

@@ -135,7 +135,8 @@ async def main() -> None:
         server = Server(fake, tasks)
         async with LoopbackServer(server.app) as loopback:
             fake.issuer = loopback.url
-            print(loopback.url, flush=True)
+            sys.stdout.write(f"{loopback.url}\n")
+            sys.stdout.flush()
             with anyio.open_signal_receiver(signal.SIGTERM) as signals:
                 async for _ in signals:
                     break

@@ -37,6 +37,7 @@ from oauthkit.stores.sqlite import SQLiteStore
 
 UNAUTHORIZED: Final = 401
 TICK: Final = 0.5
+CHANCE: Final = random.Random()  # noqa: S311 - who calls when is no secret
 
 
 @attrs.define
@@ -82,9 +83,9 @@ class Worker:
     async def calls(self) -> None:
         """Call again and again, and sometimes leave in the middle of it."""
         while True:
-            await anyio.sleep(random.uniform(0.5, 1.5) * self.pause)
-            if random.random() < 0.1:
-                await self.interrupted(random.expovariate(200))
+            await anyio.sleep(CHANCE.uniform(0.5, 1.5) * self.pause)
+            if CHANCE.random() < 0.1:
+                await self.interrupted(CHANCE.expovariate(200))
             else:
                 await self.call()
 
@@ -94,7 +95,7 @@ class Worker:
         if "trio" in sys.modules and not asyncio_runs():
             with anyio.move_on_after(seconds):
                 await self.call()
-        elif random.random() < 0.5:
+        elif CHANCE.random() < 0.5:
             try:
                 async with asyncio.timeout(seconds):
                     await self.call()
@@ -144,10 +145,11 @@ async def opened(settings: dict[str, Any]) -> AsyncGenerator[TokenStore]:
             yield RedisStore(client, lease_seconds=lease_seconds)
     else:
         import coredis
+        from coredis.exceptions import ConnectionError as LostError
         from coredis.retry import ExponentialBackoffRetryPolicy
 
         policy = ExponentialBackoffRetryPolicy(
-            (coredis.exceptions.ConnectionError,), retries=10, base_delay=0.02, max_delay=0.2
+            (LostError,), retries=10, base_delay=0.02, max_delay=0.2
         )
         async with coredis.Redis[bytes](
             port=settings["port"], retry_policy=policy, stream_timeout=1, connect_timeout=1

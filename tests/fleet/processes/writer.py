@@ -20,7 +20,8 @@ async def main() -> None:
         else:
             async with store.lease("key") as lease:
                 await lease.save(token)
-        print(number, flush=True)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
 
 
 anyio.run(main, backend=sys.argv[2])
