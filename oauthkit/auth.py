@@ -7,7 +7,7 @@ what each request may carry, and what a 401 means.
 from collections.abc import AsyncGenerator, Generator
 from functools import cache
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from oauthkit.copies import Copy
 from oauthkit.errors import ConfigurationError
@@ -117,7 +117,7 @@ def _repeatable(stream: Any) -> bool:
     fields = getattr(stream, "fields", None)  # multipart: files that can be rewound are
     if not isinstance(fields, list):
         return False
-    files = (getattr(field, "file", b"") for field in fields)
+    files = (getattr(field, "file", b"") for field in cast("list[object]", fields))
     return all(isinstance(file, bytes | str) or _seekable(file) for file in files)
 
 

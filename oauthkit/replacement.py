@@ -5,7 +5,7 @@ only then let anybody use it.
 """
 
 import math
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Final, Self, TypeVar
@@ -152,6 +152,7 @@ class Replacement:
 
     async def _fetched(self, lease: Lease, stored: Token | None, flight: Flight) -> Copy:
         refusal: InvalidGrant | None = None
+        refused: GrantStrategy | None = None
         ends = anyio.current_time() + self.policy.timeout
         for right in self._rights(stored):
             started = self.exchange.clock.monotonic()
@@ -159,7 +160,7 @@ class Replacement:
                 token = await self._exchanged(right, stored, seconds=ends - anyio.current_time())
             except InvalidGrant as error:
                 self.state.spent.append(_digest(right))
-                refusal = error
+                refusal, refused = error, right
                 if stored is not None and isinstance(right, RefreshToken):
                     stored = await self._without_refresh_token(lease, stored)
                 continue
@@ -178,7 +179,7 @@ class Replacement:
                 )
             )
             return kept
-        if refusal is not None and not isinstance(right, RefreshToken):
+        if refusal is not None and not isinstance(refused, RefreshToken):
             raise refusal
         if refusal is None:
             self.state.rejected = None  # it is all there is, and the next 401 says so again
@@ -321,7 +322,7 @@ class Replacement:
         )
 
     @asynccontextmanager
-    async def _lease(self) -> AsyncIterator[Lease]:
+    async def _lease(self) -> AsyncGenerator[Lease]:
         """Hold the store's lease; waiting for it has an end, and giving it back cannot fail."""
         lease: Lease | None = None
         failure: Exception | None = None

@@ -4,7 +4,7 @@ import copy
 import math
 import re
 import time as system_clock
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -204,7 +204,7 @@ class AsyncTokenSession(Generic[R]):
     @asynccontextmanager
     async def stream(
         self, method: str, url: Any, **options: Unpack[RequestOptions]
-    ) -> AsyncIterator[R]:
+    ) -> AsyncGenerator[R]:
         """Send a request and leave the answer to be read within the block; see `request`."""
         options.setdefault("auth", self._auth)
         answer = self._http.stream(method, self._absolute(url), **options)

@@ -45,6 +45,7 @@ from oauthkit.events import (
     TokenRejected,
     TokenRenewed,
 )
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing import FakeAuthorizationServer, FakeClock
 
 ASYNCIO: Final = pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -973,6 +974,26 @@ async def test_a_password_starts_anew_when_the_refresh_token_is_dead() -> None:
     assert types == ["password", "refresh_token", "password"]
 
 
+async def test_all_rights_of_one_renewal_share_one_end() -> None:
+    """So that a lease which lives longer than the policy's timeout outlives the renewal."""
+    fake, ends = FakeAuthorizationServer(), list[float]()
+    async with fake.session(grant=PASSWORD, policy=RenewalPolicy(timeout=5)) as session:
+        fake.revoke(await session.token())
+        fake.advance(61)
+        exchange = session._renewer.replacement.exchange
+        send = exchange.send
+
+        async def watched(request: HTTPRequest, /, *, timeout: float) -> HTTPResponse:  # noqa: ASYNC109 - the seam's own
+            ends.append(anyio.current_time() + timeout)
+            await anyio.sleep(0.05)
+            return await send(request, timeout=timeout)
+
+        exchange.send = watched
+        await session.token()
+    assert len(ends) == 2
+    assert ends[1] == pytest.approx(ends[0], abs=0.02)
+
+
 async def test_a_wrong_password_is_not_tried_again_and_again() -> None:
     """It may lock the account."""
     fake = FakeAuthorizationServer()
@@ -1376,13 +1397,15 @@ async def test_a_save_that_fails_is_told_once_and_made_good_later() -> None:
     assert (len(fake.token_requests), fake.families_killed) == (2, 0)
 
 
-async def test_a_save_that_failed_is_not_made_good_after_a_logout() -> None:
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_save_that_failed_is_not_made_good_after_a_logout(*, first: bool) -> None:
     fake, store = FakeAuthorizationServer(expires_in=100), ShakyStore()
-    await store.save("k", fake.issue())
-    fake.advance(101)
+    if not first:
+        await store.save("k", fake.issue())
+        fake.advance(101)
     store.broken = {"save"}
-    async with crowd(fake, store, policy=STEADY) as session:
-        await fail(session.token())
+    async with crowd(fake, store, grant=code_of(fake) if first else None) as session:
+        assert isinstance(await fail(session.token()), StoreError)
         store.broken = set()
         await store.delete("k")
         assert isinstance(await fail(session.token()), ReauthorizationRequired)
@@ -1523,8 +1546,9 @@ async def test_a_lease_that_comes_at_the_very_end_of_the_wait_is_given_back() ->
 
     store.before["lease"] = late
     async with crowd(fake, store, grant=PASSWORD, policy=HASTY) as session:
-        with anyio.fail_after(5):
-            assert isinstance(await fail(session.token()), StoreError)
+        with anyio.fail_after(5), pytest.raises(StoreError, match="could not be had"):
+            await session.token()
+    assert store.calls.count("lease") == 1
     assert fake.token_requests == []
     assert not store._rows
 

@@ -597,6 +597,13 @@ async def test_a_closed_client_is_told_as_that() -> None:
             await session.token()
 
 
+def test_the_leases_of_a_session_without_a_store_live_longer_than_any_renewal() -> None:
+    session = session_of(policy=RenewalPolicy(timeout=1000))
+    store = session._renewer.replacement.store
+    assert isinstance(store, MemoryStore)
+    assert store.lease_seconds > 2000
+
+
 # Bits
 
 

@@ -156,15 +156,15 @@ def _guessed_fields(text: str, kind: str) -> Unprintable:
 
 def _json_fields(text: str) -> Unprintable:
     _check_depth(text)
-    value = json.loads(
+    value: object = json.loads(
         text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
     )
-    if not isinstance(value, dict):
+    if not isinstance(value, Unprintable):
         message = f"a JSON object was expected, not {type(value).__name__}"
         raise ValueError(message)  # noqa: TRY004 - all refusals are one kind
     if "\\ud" in text.lower():
         _check_surrogates(value)
-    return Unprintable(value)
+    return value
 
 
 def _check_depth(text: str) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from secrets import token_urlsafe
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import attrs
@@ -221,11 +221,12 @@ class AuthorizationRequest(NoPickle):
             kept = Unprintable(data)
             texts = all(isinstance(kept.get(name), str) for name in _NEEDED)
             more = all(isinstance(kept.get(name), str | None) for name in _OPTIONAL)
-            login = cls(**kept) if texts and more else None
+            flag = isinstance(kept.get("issuer_required", False), bool)
+            login = cls(**kept) if texts and more and flag else None
         except (TypeError, ValueError):
             login = None
         del data  # a traceback that shows local values would show the verifier in it
-        if login is None or not isinstance(login.issuer_required, bool):
+        if login is None:
             message = "a kept login must be what AuthorizationRequest.to_dict() gives"
             raise ConfigurationError(message)
         check_verifier(login.code_verifier)
@@ -323,14 +324,16 @@ def _pairs(callback: Callback) -> Iterable[tuple[str, Any]]:
         return parse_qsl(_query(callback), keep_blank_values=True)
     multi_items = getattr(callback, "multi_items", None)  # Starlette's QueryParams
     if callable(multi_items):
-        return list(multi_items())
+        return cast("Iterable[tuple[str, Any]]", multi_items())
     if not isinstance(callback, Mapping):
         return callback
-    return (  # a list is one name's several values, as parse_qs gives them
-        (name, text)
-        for name, value in callback.items()
-        for text in (value if isinstance(value, list) else [value])
-    )
+    members = cast("Mapping[str, Any]", callback).items()
+    return ((name, text) for name, value in members for text in _values(value))
+
+
+def _values(value: object) -> list[object]:
+    """Return one name's values: several where they come as a list, as parse_qs gives them."""
+    return cast("list[object]", value) if isinstance(value, list) else [value]
 
 
 def _query(callback: str) -> str:

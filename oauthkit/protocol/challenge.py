@@ -35,7 +35,7 @@ class Challenge:
     """
 
     scheme: str
-    parameters: Mapping[str, str] = attrs.field(factory=dict, converter=_read_only)
+    parameters: Mapping[str, str] = attrs.field(factory=dict[str, str], converter=_read_only)
     token68: str | None = None
     malformed: bool = False
 
@@ -91,7 +91,7 @@ def _read(text: str, drafts: "list[_Draft]") -> None:
 @attrs.define
 class _Draft:
     scheme: str
-    parameters: dict[str, str] = attrs.field(factory=dict)
+    parameters: dict[str, str] = attrs.field(factory=dict[str, str])
     token68: str | None = None
     malformed: bool = False
 

@@ -21,10 +21,10 @@ class Authentication(NoPickle):
     """What a client adds to a request to be known."""
 
     headers: Mapping[str, str] = attrs.field(
-        factory=dict, converter=unprintable, hash=False, repr=names_of
+        factory=dict[str, str], converter=unprintable, hash=False, repr=names_of
     )
     parameters: Mapping[str, str] = attrs.field(
-        factory=dict, converter=unprintable, hash=False, repr=names_of
+        factory=dict[str, str], converter=unprintable, hash=False, repr=names_of
     )
 
 

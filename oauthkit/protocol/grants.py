@@ -75,7 +75,7 @@ class GrantStrategy(NoPickle, ABC):
 
     request_format: RequestFormat | None = None
     additional: Mapping[str, ParameterValue] = attrs.field(
-        factory=dict, converter=unprintable, hash=False, repr=names_of
+        factory=dict[str, ParameterValue], converter=unprintable, hash=False, repr=names_of
     )
 
     @abstractmethod
@@ -137,7 +137,7 @@ class AuthorizationCode(GrantStrategy):
     code_verifier: str | None = secret(default=None)
     token_endpoint: str | None = None
     extra: Mapping[str, str] = attrs.field(
-        factory=dict, converter=unprintable, hash=False, repr=names_of
+        factory=dict[str, str], converter=unprintable, hash=False, repr=names_of
     )
 
     def __attrs_post_init__(self) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -26,7 +26,8 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, pairs: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         """Take names and values, in order."""
-        items = pairs.items() if isinstance(pairs, Mapping) else pairs
+        items: Iterable[tuple[str, str]]
+        items = cast("Mapping[str, str]", pairs).items() if isinstance(pairs, Mapping) else pairs
         self._pairs = tuple((name.lower(), value) for name, value in items)
 
     def get_all(self, name: str) -> tuple[str, ...]:

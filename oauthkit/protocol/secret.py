@@ -97,9 +97,10 @@ def secret(*, default: Any = attrs.NOTHING, kw_only: bool | None = None) -> Any:
         default: The value where none is given; without it the field is required.
         kw_only: As in `attrs.field`.
     """
-    return attrs.field(
+    field: Any = attrs.field(
         default=default, kw_only=kw_only, converter=_hidden, repr=_masked, metadata={_SECRET: True}
     )
+    return field
 
 
 def secrets_of(value: object) -> frozenset[str]:

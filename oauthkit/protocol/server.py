@@ -1,7 +1,7 @@
 """Who issues tokens: an authorization server and its ways."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -109,4 +109,6 @@ def _reached(fields: Mapping[str, Any], name: str) -> object:
         return fields[name]
     outer, _, inner = name.partition(".")
     within = fields.get(outer)
-    return _reached(within, inner) if inner and isinstance(within, Mapping) else None
+    if not inner or not isinstance(within, Mapping):
+        return None
+    return _reached(cast("Mapping[str, Any]", within), inner)

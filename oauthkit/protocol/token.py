@@ -1,6 +1,7 @@
 """A token, as a value."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Final, Self
 
 import attrs
@@ -50,7 +51,7 @@ class Token(NoPickle):
     scope: str | None = None
     id_token: str | None = secret(default=None)
     extra: Mapping[str, Any] = attrs.field(
-        factory=dict, converter=unprintable, hash=False, repr=names_of
+        factory=dict[str, Any], converter=unprintable, hash=False, repr=names_of
     )
 
     def fresh(self, *, now: float, leeway: float) -> bool:
@@ -78,7 +79,7 @@ class Token(NoPickle):
     def to_dict(self) -> dict[str, Any]:
         """Return the token as a plain dict of JSON values, **secrets included**, for keeping."""
         fields = attrs.asdict(self, recurse=False)
-        further = {name: fields.pop(name) for name in self._further_fields()}
+        further = {name: fields.pop(name) for name in _further_names(type(self))}
         said = {name: value for name, value in further.items() if value is not None}
         extra = {**self.extra, **_plain(said)}
         plain = {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
@@ -107,17 +108,16 @@ class Token(NoPickle):
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
         """Check a subclass, and load what reads its fields before an event loop waits for it."""
-        from oauthkit.protocol import structure  # noqa: F401, PLC0415 - an import for later
-
-        for name in cls._further_fields():
+        import_module("oauthkit.protocol.structure")
+        for name in _further_names(cls):
             if getattr(attrs.fields(cls), name).default is attrs.NOTHING:
                 message = f"{cls.__name__}.{name} needs a default: a server may leave it out"
                 raise ConfigurationError(message)
 
-    @classmethod
-    def _further_fields(cls) -> tuple[str, ...]:
-        base = {field.name for field in attrs.fields(Token)}
-        return tuple(field.name for field in attrs.fields(cls) if field.name not in base)
+
+def _further_names(token_class: type[Token]) -> tuple[str, ...]:
+    base = {field.name for field in attrs.fields(Token)}
+    return tuple(field.name for field in attrs.fields(token_class) if field.name not in base)
 
 
 def further_fields(
@@ -131,7 +131,7 @@ def further_fields(
         ValueError: A field is not of the declared type.
     """
     extra = Unprintable((name, value) for name, value in fields.items() if name not in _KNOWN)
-    names = token_class._further_fields()  # noqa: SLF001 - the same module
+    names = _further_names(token_class)
     present = Unprintable((name, extra.pop(name)) for name in names if name in extra)
     return _typed(token_class, present), extra
 
@@ -143,7 +143,7 @@ def _kept(token_class: type[Token], data: Mapping[str, Any]) -> dict[str, Any]:
         if not _fits(known.get(name), kinds):
             message = f"its {name} is of another type"
             raise ValueError(message)
-    names = token_class._further_fields()  # noqa: SLF001 - the same module
+    names = _further_names(token_class)
     further = Unprintable((name, extra.pop(name)) for name in names if name in extra)
     return Unprintable(known | _typed(token_class, further), extra=extra)
 

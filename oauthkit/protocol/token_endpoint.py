@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from oauthkit.errors import (
     AccessDenied,
@@ -287,8 +287,10 @@ def _optional(fields: Mapping[str, Any], name: str) -> str | None:
 
 
 def _scope(value: object) -> str | None:
-    if isinstance(value, list) and all(isinstance(token, str) for token in value):
-        return " ".join(value) or None
+    if isinstance(value, list):
+        tokens = cast("list[object]", value)
+        texts = [token for token in tokens if isinstance(token, str)]
+        value = " ".join(texts) if len(texts) == len(tokens) else tokens
     if value is not None and not isinstance(value, str):
         message = f"scope must be a text or a list of texts, not {type(value).__name__}"
         raise ValueError(message)

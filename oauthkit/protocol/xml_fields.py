@@ -47,7 +47,7 @@ def xml_fields(content: bytes) -> Unprintable:
 class _Element:
     name: str
     nil: bool = False
-    text: list[str] = attrs.field(factory=list, repr=False)
+    text: list[str] = attrs.field(factory=list[str], repr=False)
     children: Unprintable = attrs.field(factory=Unprintable)
 
     @property
@@ -59,7 +59,7 @@ class _Element:
 class _Reader:
     fields: Unprintable = attrs.field(factory=Unprintable)
     elements: int = 0
-    open: list[_Element] = attrs.field(factory=list)
+    open: list[_Element] = attrs.field(factory=list[_Element])
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.elements += 1

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final
@@ -82,7 +82,7 @@ class MemoryStore(WatchedStore):
         self._changed(key)
 
     @asynccontextmanager
-    async def lease(self, key: str, /) -> AsyncIterator[Lease]:
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
         """Wait for the right to renew the token of a key."""
         wait = _FIRST_WAIT
         while (fence := self._acquired(key)) is None:

@@ -13,7 +13,7 @@ from oauthkit.stores.sqlite import SQLiteStore
 
 from .running import PROCESSES
 
-KILLS = 40
+KILLS = 32
 FRESH_EVERY = 4
 
 

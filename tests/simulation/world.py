@@ -38,7 +38,7 @@ class VirtualClock:
 
 @attrs.define
 class Latency:
-    """Times on the way: most are alike, some are long."""
+    """Times on the way: most are alike, some are ten times as long."""
 
     chance: random.Random
     median: float
@@ -103,14 +103,14 @@ class World:
 
         async def told() -> None:
             async with httpx.AsyncClient(transport=_Distant(self.fake)) as http:
-                self.sessions = [self._session(http) for _ in range(self.workers)]
+                self.sessions = [self.session(http, self.store()) for _ in range(self.workers)]
                 await story(self)
 
         trio.run(told, clock=trio.testing.MockClock(autojump_threshold=0))
 
     async def login(self) -> None:
         """Save a first token."""
-        await RedisStore(self._client()).save(KEY, self.fake.issue())  # type: ignore[arg-type]
+        await self.store().save(KEY, self.fake.issue())
 
     async def token(self, session: AsyncTokenSession) -> str:
         """Let a worker ask for the token, and note how long it waits."""
@@ -125,20 +125,24 @@ class World:
         self.redis.calls.clear()
         return operations
 
-    def _session(self, http: httpx.AsyncClient) -> AsyncTokenSession:
+    def store(self) -> RedisStore:
+        """Return the store of one more process: Redis is half a millisecond off, or a few."""
+        client: Any = SimulatedClient(self.redis, Latency(self._chance, 0.0005, 0.8))
+        return RedisStore(client)
+
+    def session(
+        self, http: httpx.AsyncClient, store: RedisStore, key: str = KEY
+    ) -> AsyncTokenSession:
+        """Return a session that has what is stored, and nothing else."""
         return AsyncTokenSession(
             http,
             server=self.fake.server,
             client_auth=self.fake.client_auth,
-            store=RedisStore(self._client()),  # type: ignore[arg-type]
-            key=KEY,
+            store=store,
+            key=key,
             policy=self.policy,
             clock=self.clock,
         )
-
-    def _client(self) -> SimulatedClient:
-        """Return a connection in the same data centre: half a millisecond, some ten times that."""
-        return SimulatedClient(self.redis, Latency(self._chance, 0.0005, 0.8))
 
 
 @attrs.define
