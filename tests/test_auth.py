@@ -1,6 +1,6 @@
 import io
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import ModuleType
 from typing import Any
 
@@ -350,7 +350,8 @@ async def test_a_one_time_body_behind_a_redirect_is_never_replayed() -> None:
         return httpx.Response(401)
 
     class Handler(httpx.AsyncBaseTransport):
-        handle_async_request = staticmethod(handle)
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return await handle(request)
 
     async with (
         httpx.AsyncClient(transport=Handler(), follow_redirects=True) as http,
@@ -449,10 +450,11 @@ def test_what_is_no_client_gets_none() -> None:
         session.auth_for(object())
 
 
-def test_one_class_is_made_for_each_library() -> None:
-    assert auth_class(httpx) is auth_class(httpx)
-    assert issubclass(auth_class(httpx2), httpx2.Auth)
-    assert auth_class(httpx).__doc__
+def test_one_class_is_made_for_each_library(library: ModuleType) -> None:
+    made: Callable[[ModuleType], type[Any]] = auth_class
+    assert made(library) is made(library)
+    assert issubclass(made(library), library.Auth)
+    assert made(library).__doc__
 
 
 async def test_it_works_behind_respx(respx_mock: respx.MockRouter) -> None:

@@ -1,7 +1,7 @@
 import asyncio
 import copy
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -77,7 +77,7 @@ class ShakyStore(MemoryStore):
         return await super().load(key)
 
     @asynccontextmanager
-    async def lease(self, key: str, /) -> AsyncIterator[Lease]:
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
         await self._called("lease")
         async with super().lease(key) as lease:
             yield _ShakyLease(self, lease)
@@ -125,7 +125,8 @@ async def stored(
 
 def crowd(fake: FakeAuthorizationServer, store: MemoryStore, **settings: Any) -> Any:
     """Return a session over a store, which has what it needs there."""
-    return fake.session(**{"grant": None, "store": store, "key": "k", **settings})
+    keywords: dict[str, Any] = {"grant": None, "store": store, "key": "k", **settings}
+    return fake.session(**keywords)
 
 
 async def fail(what: Awaitable[object]) -> OAuthKitError:
@@ -455,9 +456,10 @@ async def by_move_on_after(leader: Callable[[], Awaitable[None]], begun: anyio.E
         await begun.wait()
         scope.deadline = anyio.current_time()
 
+    scope = anyio.CancelScope()
     async with anyio.create_task_group() as tasks:
-        with anyio.move_on_after(60) as scope:
-            tasks.start_soon(expire)
+        tasks.start_soon(expire)
+        with scope:
             await leader()
     assert scope.cancelled_caught
 
@@ -651,6 +653,10 @@ async def test_what_a_dead_event_loop_left_behind_does_not_stop_renewing_ahead()
     assert fake.families_killed == 0
 
 
+async def in_a_thread(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await anyio.to_thread.run_sync(anyio.run, work)
+
+
 async def test_an_event_loop_in_another_thread_shares_the_renewal_through_the_store() -> None:
     fake, store = FakeAuthorizationServer(), MemoryStore()
     await stored(fake, store)
@@ -662,7 +668,7 @@ async def test_an_event_loop_in_another_thread_shares_the_renewal_through_the_st
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             for _ in range(4):
-                tasks.start_soon(anyio.to_thread.run_sync, anyio.run, elsewhere)
+                tasks.start_soon(in_a_thread, elsewhere)
             await elsewhere()
     assert (fake.families_killed, fake.presented_twice) == (0, 0)
 
@@ -1196,11 +1202,12 @@ async def test_before_a_right_is_discarded_the_store_is_read_once_more() -> None
     await stored(fake, store)
     async with crowd(fake, store) as session:
         fake.fail_next(400, headers=JSON_TYPE, content=b'{"error":"invalid_grant"}')
+        new = fake.issue()
         with anyio.fail_after(5), fake.hold() as held:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(used, session)
                 await held.arrived()
-                store._rows["k"].token = new = fake.issue()
+                store._rows["k"].token = new
                 held.release()
         assert await session.token() == new == await store.load("k")
     assert len(fake.token_requests) == 1
@@ -1259,12 +1266,12 @@ async def test_a_token_deleted_while_it_is_renewed_is_not_resurrected(*, first: 
 async def test_a_login_while_the_old_token_is_renewed_wins() -> None:
     fake, store = FakeAuthorizationServer(), MemoryStore()
     await stored(fake, store)
+    login = fake.issue()
     async with crowd(fake, store) as session:
         with anyio.fail_after(5), fake.hold() as held:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(used, session)
                 await held.arrived()
-                login = fake.issue()
                 await store.save("k", login)
                 held.release()
         assert await session.token() == await store.load("k") == login
@@ -1345,7 +1352,7 @@ async def test_a_store_may_answer_who_waits_for_its_lease_with_a_renewed_token()
 
     class Early(ShakyStore):
         @asynccontextmanager
-        async def lease(self, key: str, /) -> AsyncIterator[Lease]:
+        async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
             nonlocal leases
             leases += 1
             if leases == 1:
@@ -1756,13 +1763,14 @@ async def test_a_renewal_leaves_that_of_another_event_loop_alone() -> None:
     from oauthkit.copies import Flight
 
     fake, store = FakeAuthorizationServer(), MemoryStore()
+    other = Flight(loop=object())
     await stored(fake, store)
     async with crowd(fake, store) as session:
         with anyio.fail_after(5), fake.hold() as held:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(used, session)
                 await held.arrived()
-                session._renewer.state.flight = other = Flight(loop=object())
+                session._renewer.state.flight = other
                 held.release()
         assert session._renewer.state.flight is other
 

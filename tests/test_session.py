@@ -36,10 +36,8 @@ PASSWORD: Final = ResourceOwnerPassword(username="ada", password="lovelace")
 
 
 def session_of(http: Any = None, **settings: Any) -> AsyncTokenSession[Any]:
-    return AsyncTokenSession(
-        httpx.AsyncClient() if http is None else http,
-        **{"server": SERVER, "client_auth": CLIENT, **settings},
-    )
+    keywords: dict[str, Any] = {"server": SERVER, "client_auth": CLIENT, **settings}
+    return AsyncTokenSession(httpx.AsyncClient() if http is None else http, **keywords)
 
 
 # Requests

@@ -1,9 +1,15 @@
 """Typed values from decoded answers, strictly: nothing is made a text or a number by force."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
+import attrs
 import cattrs
+from cattrs.cols import is_sequence, list_structure_factory
+from cattrs.gen import make_dict_structure_fn
+
+Hook = Callable[[object, Any], Any]
 
 _INTEGER: Final = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?\d{1,19}(\.\d{1,19})?", re.ASCII)
@@ -82,12 +88,32 @@ def _boolean(value: object, _: object) -> bool:
     return value if isinstance(value, bool) else _refuse(value, "true or false")
 
 
+def _object_hook(kind: Any, converter: cattrs.Converter) -> Hook:
+    structure = make_dict_structure_fn(kind, converter)
+
+    def from_object(value: object, to: Any) -> Any:
+        return structure(value, to) if isinstance(value, Mapping) else _refuse(value, "an object")
+
+    return from_object
+
+
+def _list_hook(kind: Any, converter: cattrs.Converter) -> Hook:
+    structure = list_structure_factory(kind, converter)
+
+    def from_list(value: object, to: Any) -> Any:
+        return structure(value, to) if isinstance(value, list) else _refuse(value, "a list")
+
+    return from_list
+
+
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_structure_hook(str, _text)
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook_factory(attrs.has, _object_hook)
+    converter.register_structure_hook_factory(is_sequence, _list_hook)
     return converter
 
 

@@ -35,9 +35,11 @@ _TOKEN_PATH: Final = "api/v1/auth/token"
 
 @attrs.frozen
 class AccessTokenResponse(Token):
-    """A token with the further documented fields; `refresh_expires_in` is `refresh_expires_at`.
+    """A token with the further documented fields.
 
     Attributes:
+        refresh_expires_in: Seconds that the refresh token lives, as they came; 0 is "not said". The
+            moment is `refresh_expires_at`.
         redirect_url: Where the server wants the user to go on.
         ip: The address the server saw.
         is_editor: Whether the user may edit.
@@ -45,6 +47,7 @@ class AccessTokenResponse(Token):
         session_state: The server's own session.
     """
 
+    refresh_expires_in: int | None = None
     redirect_url: str | None = None
     ip: str | None = None
     is_editor: bool | None = None

@@ -1,7 +1,7 @@
 """Redirects on real sockets: two servers are two origins."""
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 import httpx
 import httpx2
@@ -18,8 +18,11 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
     return module
 
 
-def to(location: str, status: int = 302) -> Any:
-    return lambda _: httpx.Response(status, headers={"location": location})
+def to(location: str, status: int = 302) -> Callable[[httpx.Request], httpx.Response]:
+    def api(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, headers={"location": location})
+
+    return api
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

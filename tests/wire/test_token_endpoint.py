@@ -1,7 +1,7 @@
 """Token endpoints that behave badly, on real sockets."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -51,7 +51,7 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
 
 
 @asynccontextmanager
-async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncGenerator[str]:
     """Serve bytes as they are; give the URL of the token endpoint."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no Django here
