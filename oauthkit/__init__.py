@@ -5,6 +5,9 @@ what right (`GrantStrategy`). An `AsyncTokenSession` is those three, an HTTP cli
 keep the token.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from oauthkit.errors import (
     AccessDenied,
     CallbackError,
@@ -59,6 +62,11 @@ from oauthkit.stores.base import Lease, TokenStore
 from oauthkit.stores.memory import MemoryStore
 from oauthkit.version import __version__
 
+if TYPE_CHECKING:
+    from oauthkit.stores.redis import RedisStore
+    from oauthkit.stores.sealed import SealedStore
+    from oauthkit.stores.sqlite import SQLiteStore
+
 __all__ = [
     "FORM",
     "JSON",
@@ -92,12 +100,15 @@ __all__ = [
     "PublicClient",
     "ReauthorizationRequired",
     "Recovery",
+    "RedisStore",
     "RefreshToken",
     "RenewalPolicy",
     "Repeat",
     "RequestFormat",
     "ResourceOwnerPassword",
     "ResponseError",
+    "SQLiteStore",
+    "SealedStore",
     "StoreError",
     "Token",
     "TokenStore",
@@ -109,3 +120,17 @@ __all__ = [
     "rename_fields",
     "secret",
 ]
+
+_LATE: Final = {
+    "RedisStore": "oauthkit.stores.redis",
+    "SQLiteStore": "oauthkit.stores.sqlite",
+    "SealedStore": "oauthkit.stores.sealed",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a store that not everybody needs, when it is asked for."""
+    if name not in _LATE:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(_LATE[name]), name)

@@ -34,6 +34,7 @@ class Completion:
 
     def __init__(self) -> None:
         """Start with nothing running."""
+        anyio.Event()  # makes anyio load its part for the running loop, now and not in a renewal
         self._running: dict[anyio.Event, object] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds them weakly
 

@@ -46,12 +46,15 @@ NAMES = [
     "PublicClient",
     "ReauthorizationRequired",
     "Recovery",
+    "RedisStore",
     "RefreshToken",
     "RenewalPolicy",
     "Repeat",
     "RequestFormat",
     "ResourceOwnerPassword",
     "ResponseError",
+    "SQLiteStore",
+    "SealedStore",
     "StoreError",
     "Token",
     "TokenStore",
@@ -283,6 +286,35 @@ def test_an_import_loads_nothing_optional(module: str) -> None:
     )
 
     assert {name.partition(".")[0] for name in loaded.stdout.split()} & OPTIONAL == set()
+
+
+@pytest.mark.parametrize("name", ["RedisStore", "SQLiteStore", "SealedStore"])
+def test_a_store_that_not_everybody_needs_is_loaded_when_it_is_asked_for(name: str) -> None:
+    assert getattr(oauthkit, name).__module__.startswith("oauthkit.stores.")
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'oauthkit' has no attribute 'OAuth1'"):
+        _ = oauthkit.OAuth1
+
+
+def test_a_session_loads_what_the_event_loop_needs_before_its_first_token() -> None:
+    script = """
+import asyncio, sys
+from oauthkit import AsyncTokenSession, AuthorizationServer, PublicClient
+
+async def main():
+    server = AuthorizationServer("https://auth.example/token")
+    AsyncTokenSession(server=server, client_auth=PublicClient("app"))
+    print("anyio._backends._asyncio" in sys.modules)
+
+asyncio.run(main())
+"""
+    loaded = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=50
+    )
+
+    assert loaded.stdout == "True\n"
 
 
 def test_type_checkers_are_told_that_the_package_is_typed() -> None:
