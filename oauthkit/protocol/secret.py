@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import attrs
 
@@ -97,10 +97,16 @@ def secret(*, default: Any = attrs.NOTHING, kw_only: bool | None = None) -> Any:
         default: The value where none is given; without it the field is required.
         kw_only: As in `attrs.field`.
     """
-    field: Any = attrs.field(
-        default=default, kw_only=kw_only, converter=_hidden, repr=_masked, metadata={_SECRET: True}
+    return cast(
+        "Any",
+        attrs.field(
+            default=default,
+            kw_only=kw_only,
+            converter=_hidden,
+            repr=_masked,
+            metadata={_SECRET: True},
+        ),
     )
-    return field
 
 
 def secrets_of(value: object) -> frozenset[str]:

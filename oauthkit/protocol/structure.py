@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import attrs
 import cattrs
@@ -92,7 +92,9 @@ def _object_hook(kind: Any, converter: cattrs.Converter) -> Hook:
     structure = make_dict_structure_fn(kind, converter)
 
     def from_object(value: object, to: Any) -> Any:
-        return structure(value, to) if isinstance(value, Mapping) else _refuse(value, "an object")
+        if not isinstance(value, Mapping):
+            _refuse(value, "an object")
+        return structure(cast("Mapping[str, Any]", value), to)
 
     return from_object
 
