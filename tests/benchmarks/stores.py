@@ -236,7 +236,7 @@ async def _looks(client: redis.asyncio.Redis, store: TokenStore, place: str) -> 
         await asyncio.sleep(WAITED)
         asked = await _commands(client) - before - 1
     what = "operations per second of a waiter, RedisStore"
-    return Figure(what, asked / WAITED, "per s", limit=45.0)
+    return Figure(what, asked / WAITED, "per s", limit=60.0)
 
 
 @asynccontextmanager
