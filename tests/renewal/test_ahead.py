@@ -1,7 +1,6 @@
 """Renewal ahead of the expiry, while the old token serves."""
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from oauthkit import (

@@ -1,7 +1,6 @@
 """Renewal on demand."""
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from oauthkit import (

@@ -1,7 +1,6 @@
 """Many that wait, one that asks."""
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from oauthkit import (

@@ -1,7 +1,6 @@
 """Tokens that an API rejects."""
 
 import anyio
-import anyio.lowlevel
 import attrs
 import httpx
 import pytest

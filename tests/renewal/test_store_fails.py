@@ -3,7 +3,6 @@
 from typing import Final
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from oauthkit import (

@@ -5,7 +5,6 @@ import gc
 from typing import Any
 
 import anyio
-import anyio.lowlevel
 import attrs
 import pytest
 
