@@ -92,10 +92,13 @@ class SessionAuth:
         origin = Origin.of(url)
         if origin in self._origins:
             return
-        allowed = ", ".join(sorted(map(str, self._origins)))
+        allowed = ", ".join(sorted(map(str, self._origins))) or "no origin at all"
+        way = "AsyncTokenSession(origins=…)"
+        if not origin.confidential:
+            way += " and, as it is plain http, say AuthorizationServer(…, allow_plain_http=True)"
         message = (
-            f"{origin} may not have this session's token: it goes to {allowed} alone. Name it in "
-            "AsyncTokenSession(origins=…), or send the request without a token by auth=None"
+            f"{origin} may not have this session's token: it goes to {allowed}. Name it in {way}; "
+            "or send the request without a token by auth=None"
         )
         raise ConfigurationError(message)
 

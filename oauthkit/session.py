@@ -338,12 +338,15 @@ def _bases(http: object, base_url: str | None) -> list[str]:
 
 
 def _checked_origins(server: AuthorizationServer, urls: Iterable[str]) -> frozenset[Origin]:
-    origins = {Origin.of(url) for url in urls}
-    for origin in origins:
-        if not (origin.confidential or server.allow_plain_http):
+    origins = {Origin.of(url) for url in urls} | {server.origin}
+    readable = {origin for origin in origins if not origin.confidential}
+    if server.allow_plain_http is None:
+        return frozenset(origins - readable)
+    for origin in readable:
+        if not server.allow_plain_http:
             message = (
                 f"{origin} is plain http, where a token can be read on the way; use https, or say "
                 "AuthorizationServer(…, allow_plain_http=True)"
             )
             raise ConfigurationError(message)
-    return frozenset(origins | {server.origin})
+    return frozenset(origins)

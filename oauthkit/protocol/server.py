@@ -45,6 +45,8 @@ class AuthorizationServer:
             an answer, as RFC 6749 §5.1 has it.
         allow_plain_http: Let credentials and tokens travel over plain http to this server, and to
             the APIs of a session that uses it, beyond this machine's own loopback addresses.
+            False refuses such a server at once; None when something secret would be sent there,
+            for documented systems whose other calls need no token.
 
     Raises:
         ConfigurationError: An endpoint is not absolute, not https, or has a fragment.
@@ -63,14 +65,14 @@ class AuthorizationServer:
     adapt_request: RequestAdapter | None = attrs.field(default=None, kw_only=True)
     token_class: type[Token] = attrs.field(default=Token, kw_only=True)
     default_token_type: str | None = attrs.field(default=None, kw_only=True)
-    allow_plain_http: bool = attrs.field(default=False, kw_only=True)
+    allow_plain_http: bool | None = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Check every URL at once, so that nothing wrong is found in the middle of a login."""
         for name in ("token_endpoint", "authorization_endpoint", "issuer"):
             url = getattr(self, name)
             if url is not None:
-                check_endpoint(url, name=name, allow_plain_http=self.allow_plain_http)
+                check_endpoint(url, name=name, allow_plain_http=self.allow_plain_http is not False)
         if self.authorization_response_iss_parameter_supported and self.issuer is None:
             message = (
                 "authorization_response_iss_parameter_supported needs the issuer that callbacks "

@@ -21,7 +21,7 @@ from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.expiry import expires_at, refresh_expires_at
 from oauthkit.protocol.formats import ParameterValue
 from oauthkit.protocol.grants import AuthorizationCode, GrantStrategy
-from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, check_endpoint
 from oauthkit.protocol.secret import SecretStr, Unprintable, hidden_items, secrets_of
 from oauthkit.protocol.server import Adapter, AuthorizationServer
 from oauthkit.protocol.token import Token, further_fields
@@ -51,6 +51,11 @@ def build_token_request(
     Raises:
         ConfigurationError: Client, grant and server do not fit each other.
     """
+    check_endpoint(
+        server.token_endpoint,
+        name="token_endpoint",
+        allow_plain_http=bool(server.allow_plain_http),
+    )
     if grant.for_client and not client_auth.confidential:
         message = (
             f"{grant.grant_type} is for clients that can prove who they are (RFC 6749 §4.4); use "

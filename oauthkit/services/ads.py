@@ -5,7 +5,8 @@ Basic client credentials; the numbers in its answers are texts. `get_bibcode` is
 authentication, `test` is not.
 
 The documented base URLs are plain http. A token goes there only after
-`authorization_server(allow_plain_http=True)`, and `https` or a loopback address needs no such word.
+`authorization_server(allow_plain_http=True)`; until then it is refused when it would be sent.
+`https` or a loopback address needs no such word.
 """
 
 from typing import Any, Final
@@ -50,16 +51,14 @@ class ReturnBibcode:
 
 
 def authorization_server(
-    environment: Environment = PRODUCTION, *, allow_plain_http: bool = False
+    environment: Environment = PRODUCTION, *, allow_plain_http: bool | None = None
 ) -> AuthorizationServer:
     """Return the token endpoint of an environment.
 
     Args:
         environment: Where.
         allow_plain_http: Let credentials and tokens travel unencrypted, as `PRODUCTION` needs it.
-
-    Raises:
-        ConfigurationError: The environment is plain http, and that was not allowed.
+            None refuses it when one would be sent, so that `get_bibcode` needs no such word.
     """
     return AuthorizationServer(environment.default + _TOKEN_PATH, allow_plain_http=allow_plain_http)
 

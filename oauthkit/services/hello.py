@@ -31,7 +31,7 @@ def authorization_server(
     *,
     authorization_endpoint: str | None = None,
     issuer: str | None = None,
-    allow_plain_http: bool = False,
+    allow_plain_http: bool | None = None,
 ) -> AuthorizationServer:
     """Return the token endpoint below a base URL.
 
@@ -40,9 +40,7 @@ def authorization_server(
         authorization_endpoint: Where the resource owner's browser is sent; not documented.
         issuer: The issuer identifier; not documented.
         allow_plain_http: Let credentials and tokens travel unencrypted, as `BASE_URL` needs it.
-
-    Raises:
-        ConfigurationError: The URL is plain http, and that was not allowed.
+            None refuses it when one would be sent, so that `say_hello` needs no such word.
     """
     return AuthorizationServer(
         with_slash(base_url) + _TOKEN_PATH,

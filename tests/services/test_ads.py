@@ -285,5 +285,18 @@ def test_a_host_without_a_scheme_is_reached_over_https() -> None:
 
 
 def test_credentials_go_over_plain_http_only_where_that_was_said() -> None:
-    with pytest.raises(ConfigurationError, match="plain http"):
-        ads.authorization_server()
+    """O2-12: the document's URL is plain http, so it is refused when a request would be made."""
+    with pytest.raises(ConfigurationError, match=r"plain http.*allow_plain_http=True"):
+        build_token_request(ads.authorization_server(), CLIENT, PASSWORD)
+
+
+async def test_calls_that_skip_authentication_need_no_word_about_plain_http(wire: Any) -> None:
+    """BT-11: of one session, get_bibcode may go over plain http, and test may not."""
+    documented = wire(httpx.Response(200, json={"body": "body"}))
+    async with documented.session(server=ads.authorization_server()) as session:
+        answer = await ads.get_bibcode(session, bibcode="b", db_key="AST", data_type="SHORT")
+        with pytest.raises(ConfigurationError, match=r"no origin at all.*plain http"):
+            await ads.test(session, counter=228)
+
+    assert answer.body == "body"
+    assert len(documented.requests) == 1

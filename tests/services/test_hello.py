@@ -169,6 +169,12 @@ async def test_a_greeting_of_another_form_is_an_endpoint_error(wire: Any, conten
             await hello.say_hello(session, first_name="Ada")
 
 
-def test_credentials_go_over_plain_http_only_where_that_was_said() -> None:
-    with pytest.raises(ConfigurationError, match="plain http"):
-        hello.authorization_server()
+async def test_credentials_go_over_plain_http_only_where_that_was_said(wire: Any) -> None:
+    """O2-12: the document's URL is plain http, so it is refused when a request would be made."""
+    documented = wire(httpx.Response(200, json={"greeting": "Hello"}))
+    async with documented.session(server=hello.authorization_server(), token=None) as session:
+        await hello.say_hello(session, first_name="Ada")
+    with pytest.raises(ConfigurationError, match=r"plain http.*allow_plain_http=True"):
+        build_token_request(
+            hello.authorization_server(), CLIENT, RefreshToken(refresh_token="spent")
+        )
