@@ -37,8 +37,8 @@ class RenewalPolicy:
         jitter: The share of the leeway by which a fleet's renewals are spread.
         timeout: How long one renewal may wait for the lease, and then ask the server, retries
             included. A store's leases must live longer.
-        save_timeout: How long the store may take for one answer, and so for the save after the
-            server has answered.
+        save_timeout: How long the store may take for one answer, and how long a save that fails is
+            tried again after the server has answered.
         recheck: How long a token is used before the store is looked at again: so long may another
             process's login or logout go unnoticed.
         default_life: How long a token lives whose expiry is unknown; None is until an API says 401.
@@ -51,7 +51,7 @@ class RenewalPolicy:
     leeway: float = attrs.field(default=30.0, validator=_not_negative)
     jitter: float = attrs.field(default=0.2, validator=_not_negative)
     timeout: float = attrs.field(default=30.0, validator=_positive)
-    save_timeout: float = attrs.field(default=10.0, validator=_positive)
+    save_timeout: float = attrs.field(default=3.0, validator=_positive)
     recheck: float = attrs.field(default=5.0, validator=_not_negative)
     default_life: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(_positive)

@@ -49,7 +49,8 @@ async def test_a_save_that_failed_is_not_made_good_after_a_logout(*, first: bool
         await store.save("k", fake.issue())
         fake.advance(101)
     store.broken = {"save"}
-    async with crowd(fake, store, grant=code_of(fake) if first else None) as session:
+    grant = code_of(fake) if first else None
+    async with crowd(fake, store, grant=grant, policy=STEADY) as session:
         assert isinstance(await fail(session.token()), StoreError)
         store.broken = set()
         await store.delete("k")
