@@ -58,7 +58,7 @@ def test_the_fields_are_read_in_the_format_that_the_answer_has(
         ("application/json", '"text"', "object was expected, not str"),
         ("application/json", "access_token=a", "Expecting value"),
         ("application/json", '{"a":1}{"a":1}', "Extra data"),
-        ("application/json", '{"a":1,}', "property name"),
+        ("application/json", '{"a":1,}', "property name|trailing comma"),
         ("application/json", "callback({})", "Expecting value"),
         ("text/plain", "", "it is empty"),
         (None, " \n ", "it is empty"),
