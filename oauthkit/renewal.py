@@ -24,8 +24,11 @@ from oauthkit.errors import (
 )
 from oauthkit.events import RenewalFailed, TokenRejected
 from oauthkit.exchange import Clock
+from oauthkit.policy import RenewalPolicy
 from oauthkit.protocol.token import Token
 from oauthkit.replacement import Replacement, unsteady
+
+__all__ = ["RenewalPolicy", "Renewer"]
 
 _MOST_FLIGHTS: Final = 5
 _FIRST_PAUSE: Final = 1.0

@@ -149,7 +149,7 @@ async def send(
     client: AsyncHTTPClient[Any],
     request: HTTPRequest,
     *,
-    timeout: float,  # noqa: ASYNC109 - an end of its own
+    timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own
 ) -> HTTPResponse:
     """Send a request to an authorization server and read the answer.
 
