@@ -186,3 +186,9 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
 
     assert "canary-pw" not in f"{caught.value!r}{caught.value.__cause__!r}"
     assert caught.value.__context__ is None
+
+
+def test_headers_made_of_headers_keep_repeated_fields_apart() -> None:
+    repeated = Headers([("WWW-Authenticate", "Basic"), ("www-authenticate", "Bearer")])
+
+    assert Headers(repeated).get_all("www-authenticate") == ("Basic", "Bearer")
