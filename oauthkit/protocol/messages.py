@@ -27,7 +27,7 @@ class Headers(Mapping[str, str]):
     def __init__(self, pairs: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         """Take names and values, in order."""
         if isinstance(pairs, Headers):  # as a mapping it would have joined repeated fields
-            self._pairs: tuple[tuple[str, str], ...] = pairs._pairs
+            self._pairs: tuple[tuple[str, str], ...] = pairs._pairs  # noqa: SLF001 - the same class
             return
         items: Iterable[tuple[str, str]]
         items = cast("Mapping[str, str]", pairs).items() if isinstance(pairs, Mapping) else pairs
