@@ -113,6 +113,9 @@ class AsyncTokenSession(Generic[R]):
         if (store is None) != (key is None):
             message = "store= and key= come together: where the token lives, and under which key"
             raise ConfigurationError(message)
+        if isinstance(origins, str):
+            message = "origins= is a list of URLs, not one text; write origins=[…]"
+            raise ConfigurationError(message)
         if not callable(getattr(clock, "monotonic", None)):
             message = "clock= needs the methods time() and monotonic(), as the module time has them"
             raise ConfigurationError(message)
@@ -132,9 +135,9 @@ class AsyncTokenSession(Generic[R]):
             store, recheck = MemoryStore(lease_seconds=60 + 4 * policy.timeout), math.inf
         self._owned = http is None
         self._http: AsyncHTTPClient[R] = _new_client(base_url) if http is None else http
-        self._base = _base(None if http is None else base_url)
         self._server = server
         self._origins = _checked_origins(server, [*_bases(self._http, base_url), *origins])
+        self._base = _base(None if http is None else base_url)
         self._gate = gate_of(self._http, connection_limit(self._http))
         self._states = states_of(store)
         key = _OWN_KEY if key is None else key

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import cattrs
+import httpx
 import pytest
 
 import oauthkit
@@ -33,6 +34,8 @@ from oauthkit.protocol.secret import NoPickle, SecretStr, secret
 from oauthkit.protocol.server import AuthorizationServer, rename_fields
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+from oauthkit.session import AsyncTokenSession
+from oauthkit.stores.memory import MemoryStore
 
 CANARY = "canary"
 VERIFIER = f"{CANARY}-verifier-{'v' * 40}"
@@ -376,3 +379,68 @@ def test_a_request_shows_no_secret_while_it_waits() -> None:
     assert repr(request).startswith("HTTPRequest(method='POST', url='https://auth.example/token'")
     assert isinstance(request, HTTPRequest)
     assert CANARY not in f"{request.secrets}{request.content!s}{request.headers}"
+
+
+def session_over(client: httpx.AsyncClient, **settings: Any) -> AsyncTokenSession[Any]:
+    return AsyncTokenSession(
+        client,
+        server=SERVER,
+        client_auth=ClientSecretBasic("client", f"{CANARY}-secret"),
+        base_url="https://api.example",
+        **settings,
+    )
+
+
+def token_or_no_connection(request: httpx.Request) -> httpx.Response:
+    if request.url.path != "/token":
+        message = "refused"
+        raise httpx.ConnectError(message)
+    return httpx.Response(200, json={**TOKEN.to_dict(), "expires_in": 60})
+
+
+async def test_nothing_behind_a_session_prints_a_secret() -> None:
+    """O2-40, AT-69, AT-70: an error reporter prints what it finds in the frames."""
+    store = MemoryStore()
+    told: list[object] = []
+    async with httpx.AsyncClient(transport=httpx.MockTransport(token_or_no_connection)) as client:
+        session = session_over(
+            client, grant=ClientCredentials(), store=store, key="k", on_event=told.append
+        )
+        await session.token()
+        renewer = session._renewer
+        values = [session, session.auth, renewer, *told, await store.load("k")]
+        for value in [*values, vars(session), vars(session.auth), vars(store)]:
+            assert CANARY not in printed(value)
+
+
+@pytest.mark.parametrize("url", ["/report", "https://elsewhere.example/"])
+async def test_a_call_that_fails_shows_no_secret_in_its_frames(url: str) -> None:
+    """O2-40, AT-69, AT-70."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(token_or_no_connection)) as client:
+        session = session_over(client, grant=ClientCredentials())
+        await session.token()
+        with pytest.raises((httpx.ConnectError, OAuthKitError)) as caught:
+            await session.get(url)
+
+    for error in chain(caught.value):
+        assert [where for where, shown in our_locals(error) if CANARY in shown] == []
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_a_renewal_that_fails_shows_no_secret_in_its_frames(status: int) -> None:
+    """O2-40, AT-69, AT-70: however the server echoes what it was sent."""
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=request.content + TOKEN.access_token.encode())
+
+    store = MemoryStore()
+    await store.save("k", TOKEN)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(echo)) as client:
+        session = session_over(client, store=store, key="k")
+        await session.token()
+        with pytest.raises(OAuthKitError) as caught:
+            await session.renew()
+
+    for error in chain(caught.value):
+        assert CANARY not in f"{error}{error!r}{error.args}{vars(error)}"
+        assert [where for where, shown in our_locals(error) if CANARY in shown] == []

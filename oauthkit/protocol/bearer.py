@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from oauthkit.errors import ResponseError, printable
+from oauthkit.protocol.secret import SecretStr
 from oauthkit.protocol.token import Token
 
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -28,4 +29,4 @@ def authorization_header(token: Token) -> str:
             "may carry (RFC 6750 §2.1)"
         )
         raise ResponseError(message)
-    return f"Bearer {token.access_token}"
+    return SecretStr(f"Bearer {token.access_token}")

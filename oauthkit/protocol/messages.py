@@ -156,7 +156,10 @@ def check_endpoint(url: str, *, name: str, allow_plain_http: bool = False) -> st
     return url
 
 
-def _split(url: str, *, name: str = "the URL") -> SplitResult:
+def _split(url: object, *, name: str = "the URL") -> SplitResult:
+    if not isinstance(url, str):  # a setting that is missing comes as None
+        message = f"{name} must be an absolute https:// URL as a text, not {type(url).__name__}"
+        raise ConfigurationError(message)
     if any(character <= " " or character in "\x7f\\" for character in url):
         message = (
             f"{name} {_shown(url)} has white space, a control character or a backslash in "

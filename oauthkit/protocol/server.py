@@ -69,10 +69,11 @@ class AuthorizationServer:
 
     def __attrs_post_init__(self) -> None:
         """Check every URL at once, so that nothing wrong is found in the middle of a login."""
-        for name in ("token_endpoint", "authorization_endpoint", "issuer"):
+        optional = ("authorization_endpoint", "issuer")
+        given = [name for name in optional if getattr(self, name) is not None]
+        for name in ("token_endpoint", *given):
             url = getattr(self, name)
-            if url is not None:
-                check_endpoint(url, name=name, allow_plain_http=self.allow_plain_http is not False)
+            check_endpoint(url, name=name, allow_plain_http=self.allow_plain_http is not False)
         if self.authorization_response_iss_parameter_supported and self.issuer is None:
             message = (
                 "authorization_response_iss_parameter_supported needs the issuer that callbacks "

@@ -25,6 +25,12 @@ def test_every_url_is_checked_at_once(name: str, url: str) -> None:
         AuthorizationServer(**urls)  # type: ignore[arg-type]
 
 
+def test_a_token_endpoint_that_is_missing_is_found_at_once() -> None:
+    """O2-05: as a setting that nobody made comes as None."""
+    with pytest.raises(ConfigurationError, match=r"token_endpoint must be .* not NoneType"):
+        AuthorizationServer(None)  # type: ignore[arg-type]
+
+
 def test_plain_http_is_taken_where_it_is_asked_for() -> None:
     """O2-12."""
     server = AuthorizationServer("http://auth.example/token", allow_plain_http=True)

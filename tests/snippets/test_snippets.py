@@ -45,15 +45,18 @@ async def test_the_fastapi_example_gives_its_report(
 async def test_the_fastapi_login_leads_to_the_inbox(
     fastapi_login: Any, names: dict[str, Any], fake: FakeAuthorizationServer
 ) -> None:
+    """AT-13: under another name than the login had."""
     app = (await fastapi_login.run(names))["app"]
 
     async with served(app) as browser:
         away = await browser.get("/login")
+        planted = browser.cookies["browser"]
         back = await browser.get(fake.authorize(away.headers["location"]))
         inbox = await browser.get(back.headers["location"])
         again = await browser.get(fake.authorize(away.headers["location"]))
 
     assert inbox.json() == ["a letter"]
+    assert planted not in browser.cookies.values()
     assert again.status_code == 400
 
 
