@@ -110,9 +110,17 @@ class AsyncTokenSession(Generic[R]):
         on_event: EventHook | None = None,
     ) -> None:
         """Check what was given; nothing is sent yet."""
+        if key == "":
+            message = "key= is empty; give the name of whose token it is, such as a user's id"
+            raise ConfigurationError(message)
         if (store is None) != (key is None):
             message = "store= and key= come together: where the token lives, and under which key"
             raise ConfigurationError(message)
+        _check_kind("server", server, AuthorizationServer)
+        _check_kind("client_auth", client_auth, ClientAuth)
+        _check_kind("policy", policy, RenewalPolicy)
+        if grant is not None:
+            _check_kind("grant", grant, GrantStrategy)
         if isinstance(origins, str):
             message = "origins= is a list of URLs, not one text; write origins=[…]"
             raise ConfigurationError(message)
@@ -247,8 +255,8 @@ class AsyncTokenSession(Generic[R]):
         Raises:
             ConfigurationError: The key is the one of a session that was given none.
         """
-        if key == _OWN_KEY:
-            message = f"no resource owner may be called {key!r}: that is the session's own key"
+        if key in {"", _OWN_KEY}:
+            message = f"no resource owner may be called {key!r}; give a name of its own to each"
             raise ConfigurationError(message)
         own = self._renewer.replacement
         if grant is None and own.grant is not None and own.grant.for_client:
@@ -322,6 +330,13 @@ class AsyncTokenSession(Generic[R]):
         if self._base is None or _ABSOLUTE.match(text):
             return url
         return f"{self._base}/{text.removeprefix('/')}" if text else self._base
+
+
+def _check_kind(name: str, value: object, kind: type[object]) -> None:
+    if not isinstance(value, kind):
+        given = value.__name__ if isinstance(value, type) else f"a {type(value).__name__}"
+        message = f"{name}= takes an object of {kind.__name__}, not {given}"
+        raise ConfigurationError(message)
 
 
 def _new_client(base_url: str | None) -> Any:

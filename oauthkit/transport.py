@@ -5,7 +5,7 @@ package itself is taken from the modules that are loaded.
 """
 
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar
 
@@ -153,8 +153,8 @@ async def send(
 ) -> HTTPResponse:
     """Send a request to an authorization server and read the answer.
 
-    Nothing of the client's own defaults goes with it: no `auth`, no cookies, no headers; and no
-    redirect is followed.
+    Nothing of the client's own defaults goes with it: no `auth`, no cookies, no headers; no
+    redirect is followed; and cookies that come back do not stay in the client.
 
     Args:
         client: Whose connections are used.
@@ -181,6 +181,7 @@ async def send(
             try:
                 return await _read(response)
             finally:
+                _forget_cookies(client, response)
                 await response.aclose()
     except TimeoutError as error:
         message = f"no whole answer from {_where(request)} within {timeout:g} s"
@@ -194,6 +195,13 @@ async def send(
             raise
         message = "the HTTP client is closed; keep it open as long as the session is used"
         raise ConfigurationError(message) from error
+
+
+def _forget_cookies(client: Any, response: Any) -> None:
+    """Take an authorization server's cookies out of the client: they are not for its APIs."""
+    for cookie in response.cookies.jar:
+        with suppress(KeyError):
+            client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
 
 
 async def _read(response: Any) -> HTTPResponse:

@@ -441,12 +441,13 @@ async def test_no_resource_owner_can_be_mistaken_for_the_session_itself() -> Non
     fake = FakeAuthorizationServer()
     async with fake.session(grant=PASSWORD) as session:
         await session.token()
-        for name in ("token", "", "default"):
+        for name in ("token", "None", "default"):
             with pytest.raises(ReauthorizationRequired):
                 await session.for_key(name).token()
         own = session._renewer.replacement.key
-        with pytest.raises(ConfigurationError, match="session's own key"):
-            session.for_key(own)
+        for name in (own, ""):
+            with pytest.raises(ConfigurationError, match="give a name of its own to each"):
+                session.for_key(name)
 
 
 async def test_derived_sessions_share_the_running_renewal() -> None:
@@ -522,6 +523,11 @@ def _timed(call: Callable[[str], object]) -> float:
     [
         ({"store": MemoryStore()}, "store= and key= come together"),
         ({"key": "k"}, "store= and key= come together"),
+        ({"store": MemoryStore(), "key": ""}, "key= is empty"),
+        ({"server": None}, "server= takes an object of AuthorizationServer, not a NoneType"),
+        ({"client_auth": "app"}, "client_auth= takes an object of ClientAuth, not a str"),
+        ({"grant": ClientCredentials}, "not ClientCredentials"),
+        ({"policy": None}, "policy= takes an object of RenewalPolicy"),
         ({"clock": object()}, "time() and monotonic()"),
         (
             {"store": MemoryStore(lease_seconds=30), "key": "k"},

@@ -284,3 +284,14 @@ def test_the_library_brings_no_way_to_skip_certificate_checks() -> None:
 
     for callable_ in (AsyncTokenSession.__init__, fetch_token, send):
         assert not {"verify", "cert", "ssl", "ssl_context"} & set(signature(callable_).parameters)
+
+
+async def test_cookies_of_a_token_endpoint_do_not_stay_in_the_client(library: ModuleType) -> None:
+    """BC-11: they are not for the APIs that the client calls, on whatever common domain."""
+    cookies = [("set-cookie", "sid=canary; Path=/"), ("set-cookie", "old=; Max-Age=0")]
+    wire = Wire(library, lambda _: library.Response(200, headers=cookies))
+    async with wire.client(cookies={"mine": "kept"}) as client:
+        await send(client, REQUEST)
+        await client.get("https://auth.example/api")
+
+    assert wire.seen[1].headers["cookie"] == "mine=kept"

@@ -12,7 +12,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "rfc6750.json").re
 
 
 def test_the_header_is_the_published_one() -> None:
-    """BT-02: RFC 6750 §2.1."""
+    """BT-02, BT-04, BT-05: RFC 6750 §2.1; there is no way into a body or a query."""
     published = VECTORS["header"]
 
     assert authorization_header(Token(published["token"])) == published["authorization"]
