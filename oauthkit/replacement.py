@@ -5,10 +5,8 @@ only then let anybody use it.
 """
 
 import math
-from collections.abc import AsyncGenerator, Awaitable
-from contextlib import asynccontextmanager
 from hashlib import sha256
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import anyio
 import attrs
@@ -26,13 +24,12 @@ from oauthkit.errors import (
 )
 from oauthkit.events import Event, EventHook, StoreFailed, TokenAdopted, TokenRenewed, emit
 from oauthkit.exchange import Exchange
+from oauthkit.patience import PatientStore
 from oauthkit.policy import RenewalPolicy
 from oauthkit.protocol.grants import GrantStrategy, RefreshToken, Repeat
 from oauthkit.protocol.secret import secrets_of
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, TokenStore
-
-T = TypeVar("T")
 
 _MOST_LOOKS: Final = 5
 _FIRST_PAUSE: Final = 0.05
@@ -68,6 +65,11 @@ class Replacement:
     on_event: EventHook | None = None
     initial: Token | None = None
     recheck: float = math.inf
+    _patient: PatientStore = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Put an end to every wait for the store."""
+        self._patient = PatientStore(self.store, self.key, self.policy, self._store_failed)
 
     async def copy(self, flight: Flight) -> Copy:
         """Return a token that serves, from the store or from the server; it is saved by then.
@@ -83,13 +85,13 @@ class Replacement:
                 found = await self._found(flight)
                 if found is not None:
                     return found
-                async with self._lease() as lease:
+                async with self._patient.lease() as lease:
                     await self._settle(lease)
                     return await self._replaced(lease, flight)
             except StoreError as error:
                 if flight.asked or not self.policy.without_store:
                     raise
-                self.emit(StoreFailed(key=self.key, error=error))
+                self._store_failed(error)
                 return await self._replaced(_NoLease.of(self.state), flight)
             except _LookAgainError:
                 continue
@@ -114,7 +116,7 @@ class Replacement:
         now = self.exchange.clock.monotonic()
         at_hand = self.state.usable(now=now)
         due = at_hand is None or now >= at_hand.checked_until
-        stored = await self._answered(self.store.load(self.key))
+        stored = await self._patient.load()
         if self.state.unsaved is not None:
             return None
         if stored is None:
@@ -130,12 +132,12 @@ class Replacement:
         if self.state.unsaved is None:
             return
         before, token = self.state.unsaved
-        if await self._answered(lease.load()) == before:
+        if await self._patient.answered(lease.load()) == before:
             await self._saved(lease, token)
         self.state.unsaved = None
 
     async def _replaced(self, lease: Lease, flight: Flight) -> Copy:
-        stored = await self._answered(lease.load())
+        stored = await self._patient.answered(lease.load())
         if stored is None:
             self.state.copy = None
         if stored is None and self.initial is not None:
@@ -228,13 +230,13 @@ class Replacement:
 
     async def _without_refresh_token(self, lease: Lease, stored: Token) -> Token:
         """Drop a refresh token that was refused, unless the stored one changed meanwhile."""
-        if await self._answered(lease.load()) != stored:
+        if await self._patient.answered(lease.load()) != stored:
             raise _LookAgainError
         dropped = attrs.evolve(stored, refresh_token=None, refresh_expires_at=None)
         try:
             await self._saved(lease, dropped)
         except StoreError as error:  # the right is in `spent`, so nothing depends on it here
-            self.emit(StoreFailed(key=self.key, error=error))
+            self._store_failed(error)
         at_hand = self.state.copy
         if at_hand is not None and at_hand.token.access_token == dropped.access_token:
             at_hand.token = dropped
@@ -283,7 +285,7 @@ class Replacement:
 
     async def _saved(self, lease: Lease, token: Token) -> None:
         try:
-            await self._answered(lease.save(token))
+            await self._patient.answered(lease.save(token))
         except LeaseLost:
             raise _LookAgainError from None
 
@@ -321,56 +323,8 @@ class Replacement:
             rejections=rejections,
         )
 
-    @asynccontextmanager
-    async def _lease(self) -> AsyncGenerator[Lease]:
-        """Hold the store's lease; waiting for it has an end, and giving it back cannot fail."""
-        lease: Lease | None = None
-        failure: Exception | None = None
-        ended = False
-        with anyio.CancelScope() as patience:
-            patience.deadline = anyio.current_time() + self.policy.timeout
-            manager = self.store.lease(self.key)
-            lease = await self._asked(manager.__aenter__())
-            patience.deadline = math.inf
-            try:
-                yield lease
-                ended = True
-            except Exception as error:  # noqa: BLE001 - raised again, whatever the store does now
-                failure, ended = error, True
-            finally:
-                patience.deadline = anyio.current_time() + self.policy.save_timeout
-                try:
-                    await self._asked(manager.__aexit__(None, None, None))
-                except StoreError as error:  # it runs out by itself
-                    self.emit(StoreFailed(key=self.key, error=error))
-        if failure is not None:
-            raise failure
-        if not ended:
-            message = (
-                f"the lease of {self.key!r} could not be had within {self.policy.timeout:g} s: "
-                "somebody else holds it for longer than a renewal may take"
-            )
-            raise StoreError(message)
-
-    async def _answered(self, answer: Awaitable[T]) -> T:
-        """Return what the store answers in time; nobody can cancel a renewal that waits for it."""
-        seconds = self.policy.save_timeout
-        try:
-            with anyio.fail_after(seconds):
-                return await self._asked(answer)
-        except TimeoutError as error:
-            message = f"{type(self.store).__name__} did not answer within {seconds:g} s"
-            raise StoreError(message) from error
-
-    async def _asked(self, answer: Awaitable[T]) -> T:
-        """Return what the store answers; whatever else it raises becomes a `StoreError`."""
-        try:
-            return await answer
-        except OAuthKitError:
-            raise
-        except Exception as error:
-            message = f"{type(self.store).__name__} failed with {type(error).__name__}"
-            raise StoreError(message) from error
+    def _store_failed(self, error: StoreError) -> None:
+        self.emit(StoreFailed(key=self.key, error=error))
 
     def emit(self, event: Event) -> None:
         """Tell what happened."""
