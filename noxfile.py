@@ -1,4 +1,4 @@
-"""What is run before a hand-in, and beside it: `nox`, `nox --list`, `nox -s tests-3.12`."""
+"""What is run before a hand-in: `nox` for the tests, `nox -s all` for everything, `nox --list`."""
 
 import os
 import re
@@ -16,12 +16,39 @@ nox.needs_version = ">=2025.11.12"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "tests", "lowest", "snippets", "coverage", "package"]
+
+# As pip does by itself. Where Python writes no bytecode, each of the many processes of the tests
+# would else compile everything anew, as it would the tests themselves.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 ROOT: Final = Path(__file__).parent
 PROJECT: Final[dict[str, Any]] = nox.project.load_toml(ROOT / "pyproject.toml")
 SAFE_PATH: Final = {"PYTHONSAFEPATH": "1"}
 """Keeps the checkout off `sys.path`, in child processes too: what is tested is the wheel."""
+
+DEEPER: Final = ("tests/model/deeper", "tests/simulation/deeper")
+"""Minutes instead of seconds; pytest comes to them, and to `tests/fleet`, by their paths alone."""
+EXAMPLES: Final = ("tests/snippets", "tests/test_docstrings.py")
+"""Run, but not counted: what only an example comes through is not tested."""
+
+FORGE: Final = {
+    "dependabot": "dependabot.yml",
+    "github-issue-config": "ISSUE_TEMPLATE/config.yml",
+    "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",
+    "github-workflows": "workflows/*.yml",
+}
+"""Which files keep to which schema."""
+
+PARALLEL: Final = ("--max-worker-restart=0", "--numprocesses=auto", "--dist=worksteal")
+"""A worker for each core: one that dies fails the run, one that is done helps another."""
+SECOND_TRY: Final = ("--reruns=1", "-raR") if "CI" in os.environ else ()
+"""On the shared machine of a CI, where a test may wait longer than anybody thought; pytest lists
+who needed it, and a test that fails twice in a row fails."""
+CROWDED: Final = (*PARALLEL, f"--numprocesses={2 * (os.cpu_count() or 1)}", *SECOND_TRY)
+"""Two workers for each core, where half of the time is waiting and none of it is measured."""
+
+RUNNING: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def interpreters() -> list[str]:
@@ -30,8 +57,7 @@ def interpreters() -> list[str]:
     supported = re.findall(
         r"^Programming Language :: Python :: (3\.\d+)$", classifiers, re.MULTILINE
     )
-    running = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return [version for version in supported if starts(f"python{version}")] or [running]
+    return [version for version in supported if starts(f"python{version}")] or [RUNNING]
 
 
 def starts(name: str) -> bool:
@@ -50,15 +76,48 @@ def with_pyenv(search_path: str) -> str:
 os.environ["PATH"] = with_pyenv(os.environ.get("PATH", os.defpath))
 PYTHONS: Final = interpreters()
 LOWEST, MEASURED = PYTHONS[0], PYTHONS[-1]
+ONE: Final = RUNNING if RUNNING in PYTHONS else MEASURED
+"""The interpreter of the quick run."""
+
+QUICK: Final = ["lint", f"tests-{ONE}"]
+nox.options.sessions = QUICK
+
+
+OTHERS: Final = [f"tests-{version}" for version in PYTHONS if version not in {ONE, MEASURED}]
+BEYOND: Final = [
+    "types",
+    *OTHERS,
+    "coverage",
+    "lowest",
+    "package",
+    "demo",
+    "model",
+    "redis",
+    "fleet",
+]
+
+
+@nox.session(venv_backend="none", requires=BEYOND)
+def beyond(_: nox.Session) -> None:
+    """Run what a change must pass beside what `nox` alone runs."""
+
+
+@nox.session(name="all", venv_backend="none", requires=[*QUICK, "beyond"])
+def everything(_: nox.Session) -> None:
+    """Run everything that a change must pass, on each supported Python that is installed."""
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, format and the arrows between the layers."""
+    """Check style, format, the arrows between the layers, and what the forge reads."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", "--no-logo")
+    for schema, pattern in FORGE.items():
+        files = sorted(str(path) for path in (ROOT / ".github").glob(pattern))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
+    session.run("zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
@@ -69,27 +128,34 @@ def types(session: nox.Session) -> None:
     session.run("pyright")
 
 
-@nox.session(default=False)
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the sdist, and from it the wheel that the other sessions test."""
     shutil.rmtree(distributions(session), ignore_errors=True)
-    session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(distributions(session)), silent=True)
+    session.install("build", *PROJECT["build-system"]["requires"])  # and nothing else: isolated
+    outdir = str(distributions(session))
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", outdir, silent=True)
 
 
 @nox.session(python=PYTHONS, requires=["build"])
 def tests(session: nox.Session) -> None:
-    """Run the tests on the built wheel; the newest interpreter measures coverage."""
+    """Run the tests on the built wheel, and every example of README, docs and docstrings.
+
+    Those around a real Redis server are `redis`; coverage and the lowest versions have them too.
+    """
     install_wheel(session, "all", *group("test"))
-    measured = session.python == MEASURED
-    if measured:
-        session.run("coverage", "erase")
-    run_pytest(
-        session,
-        *(session.posargs or ["tests"]),
-        *("--ignore=tests/fleet", "--ignore=tests/snippets"),
-        runner=("coverage", "run", "-m") if measured else ("python", "-m"),
-    )
+    run_pytest(session, *(session.posargs or ["tests", "-m", "not redis"]), *CROWDED)
+
+
+@nox.session(python=MEASURED, requires=["build"])
+def coverage(session: nox.Session) -> None:
+    """Run the tests, and require that they run through every branch of the package."""
+    install_wheel(session, "all", *group("test"))
+    session.run("coverage", "erase")
+    counted = [f"--ignore={path}" for path in EXAMPLES]
+    run_pytest(session, "tests", *counted, *CROWDED, runner=("coverage", "run", "-m"))
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
 
 
 @nox.session(python=LOWEST, requires=["build"])
@@ -98,22 +164,14 @@ def lowest(session: nox.Session) -> None:
     floors = Path(session.create_tmp()) / "floors.txt"
     floors.write_text("\n".join(lowest_versions()), encoding="utf-8")
     install_wheel(session, "all", *group("test"), "--constraint", str(floors))
-    run_pytest(session, "tests", "--ignore=tests/fleet", "--ignore=tests/snippets")
+    run_pytest(session, "tests", *CROWDED)
 
 
 @nox.session(requires=["build"])
 def snippets(session: nox.Session) -> None:
-    """Run every code block of the README and the docs."""
+    """Run every example of README, docs and docstrings."""
     install_wheel(session, "all", *group("test"))
-    run_pytest(session, "tests/snippets", *session.posargs)
-
-
-@nox.session(requires=[f"tests-{MEASURED}"])
-def coverage(session: nox.Session) -> None:
-    """Require that the tests run through every branch of the package."""
-    session.install("coverage")
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    run_pytest(session, *EXAMPLES, *session.posargs)
 
 
 @nox.session(requires=["build"])
@@ -128,7 +186,7 @@ def package(session: nox.Session) -> None:
         session.error(f"the wheel and oauthkit/ differ in {sorted(held ^ modules)}")
     with tarfile.open(sdist) as archive:
         top = {name.split("/")[1] for name in archive.getnames()}
-    expected = {"oauthkit", "tests", "docs", "noxfile.py", "pyproject.toml", "PKG-INFO"}
+    expected = {".github", "oauthkit", "tests", "docs", "noxfile.py", "pyproject.toml", "PKG-INFO"}
     expected |= {"README.md", "CHANGELOG.md", "LICENSE", ".gitignore"}
     if top - {"docs"} != expected - {"docs"}:
         session.error(f"the sdist and what it should hold differ in {sorted(top ^ expected)}")
@@ -136,7 +194,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-W", "error", "-c", "import oauthkit", env=SAFE_PATH)
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
     """Measure what the session costs, and fail beyond the limits: `nox -s bench -- --json`."""
     install_wheel(session, "all", *group("bench"))
@@ -144,18 +202,39 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs, env=environment)
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(requires=["build"])
+def redis(session: nox.Session) -> None:
+    """Run the tests of the Redis store around a real server."""
+    look_for_redis(session)
+    install_wheel(session, "all", *group("test"))
+    run_pytest(session, "tests/stores", "-m", "redis", *CROWDED, *session.posargs)
+
+
+@nox.session(requires=["build"])
 def fleet(session: nox.Session) -> None:
     """Run the tests of many processes, some of them around a real Redis server."""
-    if shutil.which("redis-server") is None:
-        if os.environ.get("CI"):
-            session.error("redis-server is not installed, and a CI run may not go without")
-        session.warn("redis-server is not installed: the tests that need it are skipped")
+    look_for_redis(session)
     install_wheel(session, "all", *group("test"))
-    run_pytest(session, "tests/fleet", "--timeout=300", *session.posargs)
+    run_pytest(session, "tests/fleet", "--timeout=300", *PARALLEL, *session.posargs)
 
 
-@nox.session(default=False, requires=["build"])
+@nox.session(requires=["build"])
+def model(session: nox.Session) -> None:
+    """Explore three processes and more faults in every order; simulate a thousand workers."""
+    install_wheel(session, "all", *group("test"))
+    run_pytest(session, *DEEPER, *PARALLEL, *session.posargs)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the rules of the renewal, many times, and require that a test notices each change."""
+    # The source is changed, so it is the checkout that is tested here and no wheel.
+    session.install("--editable", ".[all]", *group("mutation"))
+    environment = {"PYTHONPATH": str(ROOT / "tests")}
+    session.run("python", "-m", "mutation", *session.posargs, env=environment)
+
+
+@nox.session(requires=["build"])
 def demo(session: nox.Session) -> None:
     """Run `oauthkit demo`, as a user has it: from the wheel, outside the checkout."""
     install_wheel(session, "cli")
@@ -177,6 +256,14 @@ def distribution(session: nox.Session, pattern: str) -> Path:
     """Return the one built file of this kind."""
     (path,) = distributions(session).glob(pattern)
     return path
+
+
+def look_for_redis(session: nox.Session) -> None:
+    """Say that there is no Redis server; a CI run may not go without."""
+    if shutil.which("redis-server") is None:
+        if os.environ.get("CI"):
+            session.error("redis-server is not installed, and a CI run may not go without")
+        session.warn("redis-server is not installed: the tests that need it are skipped")
 
 
 def install_wheel(session: nox.Session, extra: str = "", *further: str) -> None:

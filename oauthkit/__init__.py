@@ -8,61 +8,67 @@ keep the token.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from oauthkit.errors import (
-    AccessDenied,
-    CallbackError,
-    ConfigurationError,
-    EndpointError,
-    ErrorResponse,
-    InvalidClient,
-    InvalidGrant,
-    LeaseLost,
-    OAuthKitError,
-    ReauthorizationRequired,
-    Recovery,
-    ResponseError,
-    StoreError,
-    TransportError,
-)
-from oauthkit.operations import fetch_token
-from oauthkit.policy import RenewalPolicy
-from oauthkit.protocol.authorization import AuthorizationRequest
-from oauthkit.protocol.challenge import Challenge, parse_challenges
-from oauthkit.protocol.client_auth import (
-    Authentication,
-    ClientAuth,
-    ClientSecretBasic,
-    ClientSecretPost,
-    PublicClient,
-)
-from oauthkit.protocol.formats import (
-    FORM,
-    JSON,
-    MULTIPART,
-    XML,
-    FormRequest,
-    JSONRequest,
-    MultipartRequest,
-    RequestFormat,
-    XMLRequest,
-)
-from oauthkit.protocol.grants import (
-    AuthorizationCode,
-    ClientCredentials,
-    GrantStrategy,
-    RefreshToken,
-    Repeat,
-    ResourceOwnerPassword,
-)
-from oauthkit.protocol.secret import secret
-from oauthkit.protocol.server import AuthorizationServer, rename_fields
-from oauthkit.protocol.token import Token
-from oauthkit.session import AsyncTokenSession
-from oauthkit.stores.base import Lease, TokenStore
-from oauthkit.stores.memory import MemoryStore
 from oauthkit.version import __version__
 
 if TYPE_CHECKING:
+    from oauthkit.discovery import Discovered, discover
+    from oauthkit.errors import (
+        AccessDenied,
+        CallbackError,
+        ConfigurationError,
+        EndpointError,
+        ErrorResponse,
+        InvalidClient,
+        InvalidGrant,
+        LeaseLost,
+        LeaseTaken,
+        OAuthKitError,
+        ReauthorizationRequired,
+        Recovery,
+        ResponseError,
+        StoreError,
+        TransportError,
+    )
+    from oauthkit.keeping import keeper
+    from oauthkit.operations import fetch_token
+    from oauthkit.protocol.authorization import AuthorizationRequest
+    from oauthkit.protocol.challenge import Challenge, parse_challenges
+    from oauthkit.protocol.client_auth import (
+        Authentication,
+        ClientAuth,
+        ClientSecretBasic,
+        ClientSecretPost,
+        PublicClient,
+    )
+    from oauthkit.protocol.formats import (
+        FORM,
+        JSON,
+        MULTIPART,
+        XML,
+        FormRequest,
+        JSONRequest,
+        MultipartRequest,
+        RequestFormat,
+        XMLRequest,
+    )
+    from oauthkit.protocol.grants import (
+        AuthorizationCode,
+        ClientCredentials,
+        GrantStrategy,
+        RefreshToken,
+        Repeat,
+        ResourceOwnerPassword,
+    )
+    from oauthkit.protocol.refusals import ErrorRule
+    from oauthkit.protocol.rejection import Rejection
+    from oauthkit.protocol.secret import secret
+    from oauthkit.protocol.server import AuthorizationServer, rename_fields
+    from oauthkit.protocol.token import Token
+    from oauthkit.renewal.policy import RenewalPolicy
+    from oauthkit.renewal.status import SessionStatus
+    from oauthkit.session import AsyncTokenSession
+    from oauthkit.stores.base import Lease, TokenStore
+    from oauthkit.stores.memory import MemoryStore
     from oauthkit.stores.redis import RedisStore
     from oauthkit.stores.sealed import SealedStore
     from oauthkit.stores.sqlite import SQLiteStore
@@ -85,8 +91,10 @@ __all__ = [
     "ClientSecretBasic",
     "ClientSecretPost",
     "ConfigurationError",
+    "Discovered",
     "EndpointError",
     "ErrorResponse",
+    "ErrorRule",
     "FormRequest",
     "GrantStrategy",
     "InvalidClient",
@@ -94,6 +102,7 @@ __all__ = [
     "JSONRequest",
     "Lease",
     "LeaseLost",
+    "LeaseTaken",
     "MemoryStore",
     "MultipartRequest",
     "OAuthKitError",
@@ -102,6 +111,7 @@ __all__ = [
     "Recovery",
     "RedisStore",
     "RefreshToken",
+    "Rejection",
     "RenewalPolicy",
     "Repeat",
     "RequestFormat",
@@ -109,28 +119,106 @@ __all__ = [
     "ResponseError",
     "SQLiteStore",
     "SealedStore",
+    "SessionStatus",
     "StoreError",
     "Token",
     "TokenStore",
     "TransportError",
     "XMLRequest",
     "__version__",
+    "discover",
     "fetch_token",
+    "keeper",
     "parse_challenges",
     "rename_fields",
     "secret",
 ]
 
-_LATE: Final = {
-    "RedisStore": "oauthkit.stores.redis",
-    "SQLiteStore": "oauthkit.stores.sqlite",
-    "SealedStore": "oauthkit.stores.sealed",
+_NAMES: Final = {
+    "oauthkit.discovery": ("Discovered", "discover"),
+    "oauthkit.errors": (
+        "AccessDenied",
+        "CallbackError",
+        "ConfigurationError",
+        "EndpointError",
+        "ErrorResponse",
+        "InvalidClient",
+        "InvalidGrant",
+        "LeaseLost",
+        "LeaseTaken",
+        "OAuthKitError",
+        "ReauthorizationRequired",
+        "Recovery",
+        "ResponseError",
+        "StoreError",
+        "TransportError",
+    ),
+    "oauthkit.keeping": ("keeper",),
+    "oauthkit.operations": ("fetch_token",),
+    "oauthkit.protocol.authorization": ("AuthorizationRequest",),
+    "oauthkit.protocol.challenge": ("Challenge", "parse_challenges"),
+    "oauthkit.protocol.client_auth": (
+        "Authentication",
+        "ClientAuth",
+        "ClientSecretBasic",
+        "ClientSecretPost",
+        "PublicClient",
+    ),
+    "oauthkit.protocol.formats": (
+        "FORM",
+        "JSON",
+        "MULTIPART",
+        "XML",
+        "FormRequest",
+        "JSONRequest",
+        "MultipartRequest",
+        "RequestFormat",
+        "XMLRequest",
+    ),
+    "oauthkit.protocol.grants": (
+        "AuthorizationCode",
+        "ClientCredentials",
+        "GrantStrategy",
+        "RefreshToken",
+        "Repeat",
+        "ResourceOwnerPassword",
+    ),
+    "oauthkit.protocol.refusals": ("ErrorRule",),
+    "oauthkit.protocol.rejection": ("Rejection",),
+    "oauthkit.protocol.secret": ("secret",),
+    "oauthkit.protocol.server": ("AuthorizationServer", "rename_fields"),
+    "oauthkit.protocol.token": ("Token",),
+    "oauthkit.renewal.policy": ("RenewalPolicy",),
+    "oauthkit.renewal.status": ("SessionStatus",),
+    "oauthkit.session": ("AsyncTokenSession",),
+    "oauthkit.stores.base": ("Lease", "TokenStore"),
+    "oauthkit.stores.memory": ("MemoryStore",),
+    "oauthkit.stores.redis": ("RedisStore",),
+    "oauthkit.stores.sealed": ("SealedStore",),
+    "oauthkit.stores.sqlite": ("SQLiteStore",),
 }
+"""Where the public names are. Each is loaded when it is first asked for, so that `import oauthkit`
+alone costs next to nothing; what imports names from it at its top pays for these and no others."""
+
+_LATE: Final = {name: module for module, names in _NAMES.items() for name in names}
+_ROOMS: Final = frozenset(
+    {"errors", "events", "operations", "protocol", "renewal", "session", "stores"}
+)
+"""Modules that can be reached through the package itself. None may have a public name's name: an
+import of the module would put it in the place of that name."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load a store that not everybody needs, when it is asked for."""
+    """Load a name when it is first asked for (PEP 562)."""
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _LATE:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    return getattr(import_module(_LATE[name]), name)
+    value = globals()[name] = getattr(import_module(_LATE[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names too that nobody has asked for yet."""
+    return sorted({*globals(), *__all__})

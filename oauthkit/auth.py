@@ -1,59 +1,73 @@
-"""The `Auth` that a session lends to an HTTP client.
+"""The `Auth` that a session lends to an HTTP client: the adapter of httpx and httpx2.
 
-The two HTTP libraries drive it alike: they hand in a request, and send what it yields. It decides
-what each request may carry, and what a 401 means.
+The two libraries drive it alike: they hand in a request, and send what it yields. What a request
+carries, and what an answer means, `authorizer` decides.
 """
 
+import copy
 from collections.abc import AsyncGenerator, Generator
 from functools import cache
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Self
 
-from oauthkit.copies import Copy
+from oauthkit.authorizer import Answer, Attempt, Authorizer, OutgoingRequest
+from oauthkit.body import release, repeatable
 from oauthkit.errors import ConfigurationError
-from oauthkit.protocol.bearer import authorization_header
-from oauthkit.protocol.challenge import parse_challenges
-from oauthkit.protocol.messages import Origin
-from oauthkit.renewal import Renewer
-
-_UNAUTHORIZED: Final = 401
-_OURS: Final = frozenset({"bearer", ""})
-_CURABLE: Final = frozenset({"invalid_token", None})  # RFC 6750 §3.1; None: the API does not say
+from oauthkit.gate import Gate
+from oauthkit.pool import Place
+from oauthkit.renewal.source import Handed
+from oauthkit.renewal.state import HeldToken
 
 
 class SessionAuth:
-    """Put the session's token on requests to its origins, and renew it once on a 401.
+    """Put the session's token on requests to its origins, and renew it once where it is dead.
 
-    A body that can be sent once only is never replayed, nor read into memory for it: then the 401
-    is handed back, and the next request has a new token.
+    A body that can be sent once only is never replayed, nor read into memory for it: then the
+    answer is handed back, and the next request has a new token.
     """
 
-    def __init__(self, renewer: Renewer, origins: frozenset[Origin]) -> None:
-        """Take who has the token, and who may see it."""
-        self._renewer = renewer
-        self._origins = origins
-        # The three parts as the URL classes of both libraries give them: no default port.
-        self._allowed = {(o.scheme, o.host, None if o.default_port else o.port) for o in origins}
+    _library: ClassVar[Any]
+    _newest: HeldToken | None = None
+
+    def __init__(self, authorizer: Authorizer, gate: Gate | None = None) -> None:
+        """Take who decides, and the gate that each request has passed, if there is one."""
+        self._authorizer = authorizer
+        self._gate = gate
+
+    def after(self, handed: Handed) -> Self:
+        """Return the auth of one call that has waited for its token before it was sent."""
+        if not handed.fetched:
+            return self
+        knowing = copy.copy(self)
+        knowing._newest = handed.held  # noqa: SLF001
+        return knowing
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """Yield the request with the token, and once more with a new one after a 401."""
-        url = request.url
-        if (url.scheme, url.host, url.port) not in self._allowed:
-            self._check(str(url))
-        at_hand = self._renewer.peek()
-        fetched = False
-        if at_hand is None:
-            before = self._renewer.state.copy
-            at_hand = await self._renewer.token()
-            fetched = at_hand.fetched and at_hand is not before
-        request.headers["Authorization"] = sent = _header(at_hand)
+        """Yield the request with the token, and again for each reason there is."""
+        authorizer, url = self._authorizer, request.url
+        if (url.scheme, url.host, url.port) not in authorizer.named:
+            authorizer.check(str(url))
+        held, fetched, place = authorizer.peek(), False, None
+        if held is None:
+            place = self._place(request)
+            handed = await place.outside(authorizer.token())
+            held = authorizer.peek() or handed.held  # it may be long since, in a queue
+            fetched = handed.fetched and held is handed.held
+        request.headers["Authorization"] = held.presentation or authorizer.present(held)
         response = yield request
-        if response.status_code != _UNAUTHORIZED or fetched:
+        if response.status_code not in authorizer.statuses:
             return
-        renewed = await self._renewed_after(request, response, at_hand, sent)
-        if renewed is not None:
-            request.headers["Authorization"] = renewed
-            yield request
+        attempt = Attempt(authorizer, held, fetched or held is self._newest)
+        place = place or self._place(request)
+        while reason := attempt.reason(_outgoing(request), _answer(response)):
+            readable = await release(response, self._library)
+            if not await place.outside(attempt.prepare(reason, readable=readable)):
+                return
+            request.headers.update(attempt.headers())
+            response = yield request
+
+    def _place(self, request: Any) -> Place:
+        return Place(self._gate, self._library, request)
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Refuse: the session is asynchronous.
@@ -64,66 +78,21 @@ class SessionAuth:
         message = "an AsyncTokenSession lends its auth to asynchronous clients only"
         raise ConfigurationError(message)
 
-    async def _renewed_after(
-        self, request: Any, response: Any, rejected: Copy, sent: str
-    ) -> str | None:
-        """Return the header to try once more with; None hands the 401 back."""
-        if response.request.headers.get("Authorization") != sent:
-            return None  # a redirect led to another origin, which the token never saw
-        challenges = parse_challenges(response.headers.get_list("www-authenticate"))
-        if any(c.scheme in _OURS and c.error not in _CURABLE for c in challenges):
-            return None
-        if not _repeatable(request.stream):
-            self._renewer.reject(rejected.token)
-            return None
-        # The connection goes back to the pool before anybody waits: in a crowd of 401s the
-        # renewal would find none.
-        await response.aread()
-        renewed = await self._renewer.token(rejected=rejected.token)
-        header = _header(renewed)
-        return None if header == sent else header
-
-    def _check(self, url: str) -> None:
-        """Refuse an origin that may not have the token.
-
-        Raises:
-            ConfigurationError: It may not; nothing was sent.
-        """
-        origin = Origin.of(url)
-        if origin in self._origins:
-            return
-        allowed = ", ".join(sorted(map(str, self._origins))) or "no origin at all"
-        way = "AsyncTokenSession(origins=…)"
-        if not origin.confidential:
-            way += " and, as it is plain http, say AuthorizationServer(…, allow_plain_http=True)"
-        message = (
-            f"{origin} may not have this session's token: it goes to {allowed}. Name it in {way}; "
-            "or send the request without a token by auth=None"
-        )
-        raise ConfigurationError(message)
-
 
 @cache
 def auth_class(library: ModuleType) -> type[Any]:
     """Return the class that both is a `SessionAuth` and an `Auth` of an HTTP library."""
-    return type("SessionAuth", (SessionAuth, library.Auth), {"__doc__": SessionAuth.__doc__})
+    members = {"__doc__": SessionAuth.__doc__, "_library": library}
+    return type("SessionAuth", (SessionAuth, library.Auth), members)
 
 
-def _header(at_hand: Copy) -> str:
-    return at_hand.authorization or authorization_header(at_hand.token)
+def _outgoing(request: Any) -> OutgoingRequest:
+    return OutgoingRequest(repeatable=repeatable(request.stream))
 
 
-def _repeatable(stream: Any) -> bool:
-    """Tell whether a request body can be sent a second time."""
-    if type(stream).__name__ == "ByteStream":
-        return True
-    fields = getattr(stream, "fields", None)  # multipart: files that can be rewound are
-    if not isinstance(fields, list):
-        return False
-    files = (getattr(field, "file", b"") for field in cast("list[object]", fields))
-    return all(isinstance(file, bytes | str) or _seekable(file) for file in files)
-
-
-def _seekable(file: Any) -> bool:
-    seekable = getattr(file, "seekable", None)
-    return bool(callable(seekable) and seekable())
+def _answer(response: Any) -> Answer:
+    return Answer(
+        status=response.status_code,
+        challenges=response.headers.get_list("www-authenticate"),
+        authorization=response.request.headers.get("Authorization"),
+    )

@@ -12,7 +12,8 @@ OAuthKitError                  recovery, retry_after
 ├── ReauthorizationRequired    nothing left to renew with
 ├── EndpointError              a service function got an answer it cannot use
 └── StoreError                 the token store failed
-    └── LeaseLost              a fenced save came too late
+    ├── LeaseLost              a fenced save came too late
+    └── LeaseTaken             somebody else holds the lease for too long
 """
 
 import enum
@@ -21,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 _TEXT_LIMIT: Final = 300
+_MESSAGE_LIMIT: Final = 2_000
 
 
 class Recovery(enum.StrEnum):
@@ -67,6 +69,10 @@ class OAuthKitError(Exception):
             self.recovery = recovery
         self.retry_after = retry_after
 
+    def __str__(self) -> str:
+        """Give the message on one line, escaped and bounded: a key or a name may stand in it."""
+        return printable(super().__str__(), _MESSAGE_LIMIT)
+
 
 class ConfigurationError(OAuthKitError, ValueError):
     """A setting that cannot work, found before anything was sent."""
@@ -95,7 +101,12 @@ class ResponseError(OAuthKitError):
     Attributes:
         status_code: The HTTP status, or None where there was none (a callback).
         excerpt: The beginning of the answer, bounded, escaped, its secrets masked.
+        url: Which endpoint answered, without its query, where that is known.
+        hint: What its reader may try.
     """
+
+    url: str | None = None
+    hint: str | None = None
 
     def __init__(
         self,
@@ -112,10 +123,12 @@ class ResponseError(OAuthKitError):
         self.excerpt = excerpt
 
     def __str__(self) -> str:
-        """Name the status and show the excerpt, where there are any."""
+        """Name endpoint and status, and show the excerpt, where there are any."""
+        where = f"{self.url}: " if self.url else ""
+        hint = f"; {self.hint}" if self.hint else ""
         status = "" if self.status_code is None else f" (HTTP {self.status_code})"
-        excerpt = f": {self.excerpt}" if self.excerpt else ""
-        return f"{self.args[0]}{status}{excerpt}"
+        excerpt = f": {printable(self.excerpt, _MESSAGE_LIMIT)}" if self.excerpt else ""
+        return f"{where}{super().__str__()}{hint}{status}{excerpt}"
 
 
 class CallbackError(ResponseError):
@@ -135,8 +148,11 @@ class ErrorResponse(OAuthKitError):  # noqa: N818 - the RFC's own word
         error_description: What the server says about it.
         error_uri: A page about it.
         status_code: The HTTP status; None where the error came by callback.
-        www_authenticate: The answer's `WWW-Authenticate` header values.
+        www_authenticate: The answer's `WWW-Authenticate` header values, secrets masked.
+        hint: What its reader may try.
     """
+
+    hint: str | None = None
 
     def __init__(
         self,
@@ -167,6 +183,8 @@ class ErrorResponse(OAuthKitError):  # noqa: N818 - the RFC's own word
             parts.append(f" <{printable(self.error_uri)}>")
         if self.status_code is not None:
             parts.append(f" (HTTP {self.status_code})")
+        if self.hint:
+            parts.append(f"; {self.hint}")
         return "".join(parts)
 
 
@@ -219,8 +237,8 @@ class EndpointError(OAuthKitError):
 
     def __str__(self) -> str:
         """Name the status and show the excerpt."""
-        excerpt = f": {self.excerpt}" if self.excerpt else ""
-        return f"{self.args[0]} (HTTP {self.status_code}){excerpt}"
+        excerpt = f": {printable(self.excerpt, _MESSAGE_LIMIT)}" if self.excerpt else ""
+        return f"{super().__str__()} (HTTP {self.status_code}){excerpt}"
 
 
 class StoreError(OAuthKitError):
@@ -231,6 +249,29 @@ class StoreError(OAuthKitError):
 
 class LeaseLost(StoreError):  # noqa: N818 - an expected turn of events, named as what happened
     """A save was refused: the lease had run out, or the token was deleted meanwhile."""
+
+
+class LeaseTaken(StoreError):  # noqa: N818 - likewise
+    """Somebody else held the lease for longer than was waited: it has died, or asks for long.
+
+    A lease ends by itself when its holder dies, after `TokenStore.lease_seconds` at most.
+    """
+
+
+def whereabouts(error: BaseException) -> str:
+    """Say what kind of error came from somebody's own code and where, but not its text.
+
+    What a user's own function or class raises may quote the secret that it was given.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    name = printable(type(error).__name__)
+    if last is None:
+        return name
+    code = last.tb_frame.f_code
+    file = code.co_filename.replace("\\", "/").rpartition("/")[2]
+    return f"{name} ({file}, line {last.tb_lineno}, in {code.co_name})"
 
 
 def printable(text: str, limit: int = _TEXT_LIMIT) -> str:

@@ -6,10 +6,15 @@ from typing import Final
 
 import attrs
 
-from oauthkit.errors import OAuthKitError
+from oauthkit.errors import OAuthKitError, printable, whereabouts
 
 _LOGGER: Final = logging.getLogger("oauthkit")
 _LOGGER.addHandler(logging.NullHandler())
+
+
+def _told(error: Exception) -> str:
+    """Return the text of our own error; of a user's own, which may hold anything, its kind."""
+    return repr(error) if isinstance(error, OAuthKitError) else f"<{whereabouts(error)}>"
 
 
 @attrs.frozen(kw_only=True)
@@ -48,8 +53,49 @@ class TokenAdopted(Event):
 
 
 @attrs.frozen(kw_only=True)
+class TokenRestored(Event):
+    """The store had gone back to a token of before, and was given the newer one again.
+
+    So it is where a backup was restored, or a replica that lagged behind took over.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class TokenUnsaved(Event):
+    """A session or its event loop came to its end before the store took a token of the server's.
+
+    It is in the memory of this process alone: if that ends now, so does the login, where the server
+    rotates refresh tokens.
+
+    Attributes:
+        error: Why the store did not take it.
+    """
+
+    error: OAuthKitError
+
+
+@attrs.frozen(kw_only=True)
 class TokenRejected(Event):
-    """An API answered 401 to a token that looked good."""
+    """An API rejected a token that looked good, by one of the rules of `renew_on=`."""
+
+
+@attrs.frozen(kw_only=True)
+class OtherSchemeRequired(Event):
+    """An API rejected the token and asks for other authentication schemes than Bearer alone.
+
+    A new token would not help, so nothing is renewed, and the answer is the caller's. Told once in
+    a session. Where the API means Bearer all the same, say so with
+    `renew_on=Rejection(schemes={…})`; where it does not, send it what it asks for by `auth=`.
+
+    Attributes:
+        schemes: What it asks for.
+    """
+
+    schemes: str
+    advice: str = (
+        "no token was renewed for it; send by auth= what the API asks for, or where it means the "
+        "Bearer token, say renew_on=Rejection(schemes={…})"
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -57,12 +103,12 @@ class RenewalFailed(Event):
     """A token could not be renewed.
 
     Attributes:
-        error: Why.
+        error: Why; what is no `OAuthKitError` came from a grant or a format of the user's.
         usable: Whether the token at hand is still good, so that calls go on.
         pause: Seconds before the next try.
     """
 
-    error: OAuthKitError
+    error: Exception = attrs.field(repr=_told)
     usable: bool
     pause: float
 
@@ -81,16 +127,29 @@ class StoreFailed(Event):
 EventHook = Callable[[Event], None]
 """Called with every event, in the event loop: it must be quick; what it raises is logged."""
 
+LONGEST_LINE: Final = 1_000
+"""Characters of an event that the log shows; a key, a scope or an error text may be any length."""
+
 _QUIET: Final = (TokenRenewed, TokenAdopted)
+_LOUD: Final = (TokenUnsaved,)
 
 
 def emit(event: Event, hook: EventHook | None) -> None:
-    """Write an event to the log `oauthkit`, and hand it to the hook."""
-    level = logging.DEBUG if isinstance(event, _QUIET) else logging.WARNING
-    _LOGGER.log(level, "%s", event)
+    """Write an event to the log `oauthkit`, on one bounded line, and hand it to the hook."""
+    level = _level(event)
+    if _LOGGER.isEnabledFor(level):
+        _LOGGER.log(level, "%s", printable(str(event), LONGEST_LINE))
     if hook is None:
         return
     try:
         hook(event)
-    except Exception:
-        _LOGGER.exception("on_event failed for a %s", type(event).__name__)
+    except Exception as error:  # noqa: BLE001 - a function of the user's
+        _LOGGER.error(  # noqa: TRY400 - the hook's own text may quote anything
+            "on_event failed for a %s with %s", type(event).__name__, whereabouts(error)
+        )
+
+
+def _level(event: Event) -> int:
+    if isinstance(event, _LOUD):
+        return logging.ERROR
+    return logging.DEBUG if isinstance(event, _QUIET) else logging.WARNING

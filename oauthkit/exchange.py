@@ -1,44 +1,58 @@
-"""One token request to its end, with the retries its grant allows."""
+"""One question to an authorization server to its end: a single try, or all that it allows."""
 
 import math
 import random
 import time
-from collections.abc import Awaitable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import anyio
 import attrs
 
-from oauthkit.errors import ResponseError, TransportError
-from oauthkit.protocol.client_auth import ClientAuth
-from oauthkit.protocol.grants import GrantStrategy, RefreshToken, Repeat
+from oauthkit.clock import Clock
+from oauthkit.errors import (
+    ConfigurationError,
+    OAuthKitError,
+    ReauthorizationRequired,
+    Recovery,
+    ResponseError,
+    TransportError,
+)
+from oauthkit.protocol.advice import advise
+from oauthkit.protocol.binding import Binding
+from oauthkit.protocol.client_auth import Authentication, ClientAuth
+from oauthkit.protocol.grants import GrantStrategy, Repeat
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.single_use import CODES
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+from oauthkit.protocol.tries import Tries
 
-_FIRST_PAUSE: Final = 0.1
-_MOST_TRIES: Final = 3
-_MOST_SENT: Final = {Repeat.NEVER: 1, Repeat.ONCE: 2, Repeat.ALWAYS: _MOST_TRIES}
-_BUSY: Final = frozenset({429, 503})
+T = TypeVar("T")
 
+Ready = Callable[[], None]
+"""Called as late as can be before the first byte of a request leaves; what it raises stops it.
 
-class Clock(Protocol):
-    """Tell the time; the standard library's module `time` does."""
+That is a `TransportError` with `sent=False`.
+"""
 
-    def time(self) -> float:
-        """Return seconds since the epoch."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds on a clock that is never set."""
-        ...
+_SHARE_TO_PREPARE: Final = 0.5
+"""Of a try's time: one that began to be sent with less left could not end in time."""
+_SPENT: Final = (
+    "the authorization code may have reached the server, and it is good once (RFC 6749 §4.1.2); "
+    "start a new login"
+)
 
 
 class Send(Protocol):
     """Send one request to an authorization server, as `oauthkit.transport.send` does."""
 
-    def __call__(self, request: HTTPRequest, /, *, timeout: float) -> Awaitable[HTTPResponse]:
+    def __call__(
+        self, request: HTTPRequest, /, *, timeout: float, ready: Ready | None
+    ) -> Awaitable[HTTPResponse]:
         """Return the answer, within `timeout` seconds.
 
         Raises:
@@ -47,87 +61,313 @@ class Send(Protocol):
         ...
 
 
-@attrs.define
-class Exchange:
-    """Ask for one token.
-
-    A request that was never sent is tried again, by any right. One that was sent and not answered
-    is tried again as the grant allows (`Repeat`). `Retry-After` of a 429 or 503 is honoured as long
-    as it ends in time. Each try is built anew.
+class ServerSource(Protocol):
+    """Who is asked, where that has to be found out first.
 
     Attributes:
+        name: What stands for it before, such as its issuer identifier.
+    """
+
+    name: str
+
+    async def server(self, seconds: float) -> AuthorizationServer:
+        """Return the server as it is known now.
+
+        Args:
+            seconds: How long it may take to find that out.
+
+        Raises:
+            OAuthKitError: It cannot be found out.
+        """
+        ...
+
+    def note(self, server: AuthorizationServer, error: OAuthKitError) -> None:
+        """Learn from what a request to the server came to."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Question(Generic[T]):
+    """What is asked of an endpoint of an authorization server, and what its answer means.
+
+    Attributes:
+        server: Who is asked.
+        endpoint: The URL that is asked.
+        build: Gives the request; it is called for every try anew, with what the client
+            authentication gave for that try.
+        parse: Gives what the answer means, told the request, and when it was sent, in seconds since
+            the epoch.
+        repeat: Whether it may be asked again when no answer came.
+        good_once: What it presents and the server takes once; None where nothing is such.
+    """
+
+    server: AuthorizationServer
+    endpoint: str
+    build: Callable[[Authentication], HTTPRequest]
+    parse: Callable[[HTTPResponse, HTTPRequest, float], T]
+    repeat: Repeat = Repeat.ALWAYS
+    good_once: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.define
+class Exchange:
+    """Ask an authorization server.
+
+    Attributes:
+        server: Who is asked, or who finds that out when it is needed.
+        client_auth: Who asks; None where an endpoint does not want to know.
         timeout: Seconds for all tries and the pauses between them.
     """
 
     send: Send
-    server: AuthorizationServer
-    client_auth: ClientAuth
+    server: AuthorizationServer | ServerSource
+    client_auth: ClientAuth | None
     clock: Clock = time
     timeout: float = 30.0
 
-    async def token(
-        self, grant: GrantStrategy, *, previous: Token | None = None, seconds: float = math.inf
-    ) -> Token:
-        """Return the token.
+    async def token(self, grant: GrantStrategy, *, previous: Token | None = None) -> Token:
+        """Return the token, trying again as the grant allows; each try is built anew.
 
         Args:
             grant: By what right.
             previous: The token that is refreshed.
-            seconds: An end before `timeout`.
 
         Raises:
             TransportError: No answer came.
             ResponseError: An answer came that no document describes.
             ErrorResponse: The server said no.
+            ReauthorizationRequired: The authorization code was sent before.
         """
-        deadline = anyio.current_time() + min(self.timeout, seconds)
-        tries = _Tries(grant.repeat)
+        server = await self.found(seconds=self.timeout)
+        return await self.ask(self._token_question(server, grant, previous))
+
+    async def one_try(
+        self,
+        grant: GrantStrategy,
+        *,
+        previous: Token | None = None,
+        seconds: float = math.inf,
+        ready: Ready | None = None,
+    ) -> Token:
+        """Return the token, or the error that one request led to.
+
+        Args:
+            grant: By what right.
+            previous: The token that is refreshed.
+            seconds: An end before `timeout`.
+            ready: Called before the first byte leaves; what it raises stops the request.
+
+        Raises:
+            TransportError: No answer came.
+            ResponseError: An answer came that no document describes.
+            ErrorResponse: The server said no.
+            ReauthorizationRequired: The authorization code was sent before.
+        """
+        seconds = min(seconds, self.timeout)
+        began = anyio.current_time()
+        server = await self.found(seconds=seconds)
+        question = self._token_question(server, grant, previous)
+        seconds -= anyio.current_time() - began
+        return await self.ask_once(question, seconds=seconds, ready=ready)
+
+    @property
+    def line(self) -> str:
+        """What stands for the token endpoint where those stand in line who want to ask it."""
+        server = self.server
+        return server.token_endpoint if isinstance(server, AuthorizationServer) else server.name
+
+    async def found(self, *, seconds: float) -> AuthorizationServer:
+        """Return who is asked, found out within a share of the time.
+
+        Raises:
+            TransportError: That failed, or took too long; nothing was sent to the server itself.
+            ConfigurationError: What was given leads to no server.
+        """
+        if isinstance(self.server, AuthorizationServer):
+            return self.server
+        try:
+            return await self.server.server(seconds * _SHARE_TO_PREPARE)
+        except ConfigurationError:
+            raise
+        except OAuthKitError as error:
+            message = f"it could not be found out where to ask {self.server.name}: {error}"
+            pause = error.retry_after
+            raise TransportError(message, sent=False, retry_after=pause) from error
+
+    async def ask(self, question: Question[T]) -> T:
+        """Return what the answer means, trying again as the question allows.
+
+        Raises:
+            OAuthKitError: As `ask_once` does, the last time.
+        """
+        deadline = anyio.current_time() + self.timeout
+        tries = Tries(question.repeat)
         while True:
-            request = build_token_request(self.server, self.client_auth, grant)
-            requested_at = self.clock.time()
             left = deadline - anyio.current_time()
             try:
-                response = await self.send(request, timeout=max(left, 0.001))
-                token = parse_token_response(
-                    self.server,
-                    response,
-                    requested_at=requested_at,
-                    previous=previous if isinstance(grant, RefreshToken) else None,
-                    requested_scope=getattr(grant, "scope", None),
-                    secrets=request.secrets,
-                )
-                return _with_refresh_token(token, grant)
+                return await self.ask_once(question, seconds=max(left, 0.0))
             except (TransportError, ResponseError) as error:
-                pause = tries.pause_after(error)
-                if pause is None or pause > deadline - anyio.current_time():
+                wait = tries.wait_after(error)
+                if wait is None or anyio.current_time() + wait.longest >= deadline:
                     raise
-            await anyio.sleep(pause)
+            await anyio.sleep(wait.seconds(random.random()))  # noqa: S311 - jitter, not a secret
+
+    async def ask_once(
+        self, question: Question[T], *, seconds: float = math.inf, ready: Ready | None = None
+    ) -> T:
+        """Return what the answer to one request means.
+
+        Args:
+            question: What is asked.
+            seconds: An end before `timeout`.
+            ready: Called before the first byte leaves; what it raises stops the request.
+
+        Raises:
+            TransportError: No answer came.
+            OAuthKitError: As the question's `build` and `parse` do.
+            ReauthorizationRequired: What is good once was sent before.
+        """
+        seconds = min(seconds, self.timeout)
+        began = anyio.current_time()
+        request = question.build(await self._authentication(question, seconds))
+        left = seconds - (anyio.current_time() - began)
+        if left <= 0:  # the process stood: what is not begun is certainly not sent
+            message = "no time was left to send the request that was built; nothing was sent"
+            raise TransportError(message, sent=False)
+        requested_at = self.clock.time()
+        with _once(question):
+            try:
+                response = await self.send(request, timeout=left, ready=ready)
+            except (TransportError, ConfigurationError) as error:
+                self._note(question.server, error)
+                if not _was_sent(error):
+                    _release(question)
+                raise
+            try:
+                return question.parse(response, request, requested_at)
+            except OAuthKitError as error:
+                self._note(question.server, error)
+                advise(error, self.client_auth, endpoint=question.endpoint)
+                raise
+
+    def _note(self, server: AuthorizationServer, error: OAuthKitError) -> None:
+        if not isinstance(self.server, AuthorizationServer):
+            self.server.note(server, error)
+
+    def _token_question(
+        self, server: AuthorizationServer, grant: GrantStrategy, previous: Token | None
+    ) -> Question[Token]:
+        client_auth = self.client_auth
+        if client_auth is None:
+            message = "a token is asked for by a client; give a ClientAuth"
+            raise ConfigurationError(message)
+
+        def parse(response: HTTPResponse, request: HTTPRequest, requested_at: float) -> Token:
+            carried_over = grant.carried_over(previous)
+            token = parse_token_response(
+                server,
+                response,
+                requested_at=requested_at,
+                previous=carried_over,
+                requested_scope=grant.requested_scope,
+                grant_type=grant.grant_type,
+                secrets=request.secrets,
+            )
+            return Binding.of(server, client_auth.client_id).bind(token, follows=carried_over)
+
+        return Question(
+            server=server,
+            endpoint=server.token_endpoint,
+            build=partial(build_token_request, server, client_auth, grant),
+            parse=parse,
+            repeat=grant.repeat,
+            good_once=grant.good_once,
+        )
+
+    async def _authentication(self, question: Question[Any], seconds: float) -> Authentication:
+        """Return what makes the client known, within its share of the time.
+
+        What fails here was never sent, whatever it is called: a refusal by somebody's key service
+        says nothing of the right that was to be presented.
+
+        Raises:
+            ConfigurationError: The client authentication is of another form.
+            TransportError: It failed, or took too long.
+        """
+        if self.client_auth is None:
+            return Authentication()
+        share = seconds * _SHARE_TO_PREPARE
+        end = anyio.current_time() + share
+        try:
+            with anyio.move_on_after(share):
+                now = self.clock.time()
+                made = await _awaitable(self.client_auth, question.server, question.endpoint, now)
+                if anyio.current_time() <= end:
+                    return _checked(self.client_auth, made)
+        except ConfigurationError:
+            raise
+        except (OAuthKitError, OSError) as error:
+            told = f": {error}" if isinstance(error, OAuthKitError) else ""
+            message = f"the client authentication failed with {type(error).__name__}{told}"
+            pause = getattr(error, "retry_after", None)
+            raise TransportError(message, sent=False, retry_after=pause) from error
+        name = type(self.client_auth).__name__
+        message = f"{name}.authenticate took longer than {share:g} s; nothing was sent"
+        raise TransportError(message, sent=False)
 
 
-def _with_refresh_token(token: Token, grant: GrantStrategy) -> Token:
-    """Keep the refresh token that was used, where the answer has no other (RFC 6749 §6)."""
-    if token.refresh_token is None and isinstance(grant, RefreshToken):
-        return attrs.evolve(token, refresh_token=grant.refresh_token)
-    return token
+def _awaitable(
+    client_auth: ClientAuth, server: AuthorizationServer, endpoint: str, now: float
+) -> Awaitable[object]:
+    made: Awaitable[object] | None
+    try:
+        made = client_auth.authenticate(server, endpoint=endpoint, now=now)
+    except TypeError:  # it takes other arguments: what is asynchronous runs nothing yet
+        made = None
+    if made is None or not hasattr(made, "__await__"):
+        message = (
+            f"{type(client_auth).__name__}.authenticate must be "
+            "`async def authenticate(self, server, *, endpoint, now)`; it is awaited, and told "
+            "which endpoint is asked, and when"
+        )
+        raise ConfigurationError(message)
+    return made
 
 
-@attrs.define
-class _Tries:
-    repeat: Repeat
-    made: int = 0
-    unanswered: int = 0
+def _checked(client_auth: ClientAuth, made: object) -> Authentication:
+    if not isinstance(made, Authentication):
+        message = (
+            f"{type(client_auth).__name__}.authenticate must return an Authentication, not "
+            f"{type(made).__name__}"
+        )
+        raise ConfigurationError(message)
+    return made
 
-    def pause_after(self, error: TransportError | ResponseError) -> float | None:
-        """Return the seconds to wait before the next try; None where there is none."""
-        self.made += 1
-        asked, over = 0.0, self.made >= _MOST_TRIES
-        if isinstance(error, ResponseError):
-            asked = error.retry_after or 0.0
-            over = over or error.status_code not in _BUSY or error.retry_after is None
-        elif error.sent:
-            self.unanswered += 1
-            over = over or self.unanswered >= _MOST_SENT[self.repeat]
-        if over:
-            return None
-        backoff = float(_FIRST_PAUSE * 2 ** (self.made - 1))
-        return asked + backoff * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+@contextmanager
+def _once(question: Question[Any]) -> Generator[None]:
+    """Let what is good once through once, and say of a failure after it that it is spent."""
+    if question.good_once is None:
+        yield
+        return
+    if not CODES.claim(question.endpoint, question.good_once):
+        message = f"nothing was sent: {_SPENT}"
+        raise ReauthorizationRequired(message)
+    try:
+        yield
+    except OAuthKitError as error:
+        if error.recovery is Recovery.RETRY_LATER and _was_sent(error):
+            error.recovery, error.retry_after = Recovery.REAUTHORIZE, None
+            error.add_note(_SPENT)
+        raise
+
+
+def _release(question: Question[Any]) -> None:
+    if question.good_once is not None:
+        CODES.release(question.endpoint, question.good_once)
+
+
+def _was_sent(error: OAuthKitError) -> bool:
+    if isinstance(error, TransportError):
+        return error.sent
+    return not isinstance(error, ConfigurationError)

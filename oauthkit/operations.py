@@ -4,7 +4,9 @@ import time
 from functools import partial
 from typing import Any
 
-from oauthkit.exchange import Clock, Exchange
+from oauthkit.clock import Clock
+from oauthkit.exchange import Exchange
+from oauthkit.kinds import check_kind
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.grants import GrantStrategy
 from oauthkit.protocol.server import AuthorizationServer
@@ -22,6 +24,9 @@ async def fetch_token(
     clock: Clock = time,
 ) -> Token:
     """Ask for one token (RFC 6749 §4), for who keeps it elsewhere.
+
+    An authorization code is sent once in the life of the process, whoever brings it. What fails
+    after it was sent is for a new login to mend, and not for a later call: the error says so.
 
     Example:
         A login's callback saves the token where the sessions of all processes find it::
@@ -41,8 +46,14 @@ async def fetch_token(
         ErrorResponse: The server said no.
         ResponseError: It answered what no document describes.
         TransportError: It did not answer.
+        ReauthorizationRequired: The authorization code was sent before; nothing was sent now.
         ConfigurationError: Something does not fit; nothing was sent.
     """
     check_async_client(http)
+    check_kind("fetch_token: server", server, AuthorizationServer)
+    check_kind("fetch_token: client_auth", client_auth, ClientAuth)
+    check_kind("fetch_token: grant", grant, GrantStrategy)
+    check_kind("fetch_token: timeout=", timeout, float)
+    check_kind("fetch_token: clock=", clock, Clock)
     exchange = Exchange(partial(send, http), server, client_auth, clock=clock, timeout=timeout)
     return await exchange.token(grant)

@@ -2,33 +2,47 @@
 
 import copy
 import math
-import re
 import time as system_clock
-from collections.abc import AsyncGenerator, Coroutine, Iterable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, Unpack, cast
 
 import anyio
 import attrs
 
-from oauthkit.auth import auth_class
-from oauthkit.completion import Completion
-from oauthkit.copies import states_of
+from oauthkit.auth import SessionAuth, auth_class
+from oauthkit.authorizer import Authorizer, checked_rules
+from oauthkit.clock import Clock
+from oauthkit.delivery import library_error
+from oauthkit.discovery import Discovered
 from oauthkit.errors import ConfigurationError
 from oauthkit.events import EventHook
-from oauthkit.exchange import Clock, Exchange
-from oauthkit.gate import gate_of
-from oauthkit.policy import RenewalPolicy
+from oauthkit.exchange import Exchange, ServerSource
+from oauthkit.gate import Gate, gate_of
+from oauthkit.home import Home
+from oauthkit.kinds import checked
+from oauthkit.origins import bases, checked_origins, is_absolute, joined, may_have_token
+from oauthkit.pool import pass_gate
+from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.grants import GrantStrategy
-from oauthkit.protocol.messages import Origin
+from oauthkit.protocol.rejection import Rejection
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
-from oauthkit.renewal import Renewer
-from oauthkit.replacement import Replacement
+from oauthkit.proxies import around_proxies
+from oauthkit.renewal.completion import Completion, Guard
+from oauthkit.renewal.keeping import Keeping
+from oauthkit.renewal.performer import Performer
+from oauthkit.renewal.policy import RenewalPolicy
+from oauthkit.renewal.script import Plan
+from oauthkit.renewal.shared import shared_tokens
+from oauthkit.renewal.source import TokenSource
+from oauthkit.renewal.status import SessionStatus
 from oauthkit.stores.base import TokenStore
+from oauthkit.stores.keys import check_owner
 from oauthkit.stores.memory import MemoryStore
 from oauthkit.transport import (
     AsyncHTTPClient,
@@ -38,6 +52,7 @@ from oauthkit.transport import (
     library_of,
     send,
 )
+from oauthkit.view import view_of
 
 if TYPE_CHECKING:
     import httpx
@@ -50,7 +65,8 @@ else:
     R = TypeVar("R")
 
 _OWN_KEY: Final = "this session's own token"
-_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
+_NETWORK_SECONDS: Final = 5.0  # as httpx has it
+_TURN_SECONDS: Final = 60.0
 
 
 class AsyncTokenSession(Generic[R]):
@@ -73,17 +89,24 @@ class AsyncTokenSession(Generic[R]):
     Args:
         http: An `httpx.AsyncClient` or `httpx2.AsyncClient`, which stays its owner's; where none
             is given, the session makes one of httpx and closes it.
-        server: Who issues tokens.
+        server: Who issues tokens; a `Discovered` is asked who that is when a token is needed, over
+            `token_http` or `http`.
         client_auth: Who asks for them.
         grant: By what right a first one is asked for; None is "only what the store holds".
         base_url: What relative URLs are relative to; the client's own where none is given.
-        origins: Further URLs whose origins may have the token, beside the token endpoint's own
-            and the base_url's. No other origin gets it.
+        origins: Further URLs whose origins may have the token, beside the base_url's and that of
+            the token endpoint, or of the issuer of a `Discovered`. No other origin gets it.
         store: Where the token lives between uses; None is this session's own memory. Sessions
             over one store and key share one token and one renewal.
-        key: Under which key it lives there, for example the resource owner's identifier.
+        key: Under which key it lives there, for example the resource owner's identifier. A token
+            there of another server or client raises `ConfigurationError`, and is left as it is.
         token: A token to begin with, where the store has none.
         policy: When the token is renewed.
+        renew_on: Which answers of an API say that the token is dead, one rule or several: by
+            default a 401 whose challenges are for Bearer, or none.
+        cookies: Keep the cookies of answers and send them again, in a jar of this session's own
+            that begins with those of the client; such a session has no other keys. Without it
+            none are kept, and none are sent but those that a call brings itself.
         token_http: A client of its own for the token endpoint, for example with a certificate.
         clock: Tells the time.
         on_event: Called with what happens, see `oauthkit.events`.
@@ -92,11 +115,12 @@ class AsyncTokenSession(Generic[R]):
         ConfigurationError: Something does not fit; nothing was sent.
     """
 
+    @checked
     def __init__(
         self,
         http: AsyncHTTPClient[R] | None = None,
         *,
-        server: AuthorizationServer,
+        server: AuthorizationServer | Discovered,
         client_auth: ClientAuth,
         grant: GrantStrategy | None = None,
         base_url: str | None = None,
@@ -105,27 +129,20 @@ class AsyncTokenSession(Generic[R]):
         key: str | None = None,
         token: Token | None = None,
         policy: RenewalPolicy = RenewalPolicy(),  # noqa: B008 - a frozen value
+        renew_on: Rejection | Iterable[Rejection] = Rejection(),  # noqa: B008 - a frozen value
+        cookies: bool = False,
         token_http: AsyncHTTPClient[Any] | None = None,
         clock: Clock = system_clock,
         on_event: EventHook | None = None,
     ) -> None:
         """Check what was given; nothing is sent yet."""
-        if key == "":
-            message = "key= is empty; give the name of whose token it is, such as a user's id"
-            raise ConfigurationError(message)
+        if key is not None:
+            check_owner(key, private=_OWN_KEY)
         if (store is None) != (key is None):
             message = "store= and key= come together: where the token lives, and under which key"
             raise ConfigurationError(message)
-        _check_kind("server", server, AuthorizationServer)
-        _check_kind("client_auth", client_auth, ClientAuth)
-        _check_kind("policy", policy, RenewalPolicy)
-        if grant is not None:
-            _check_kind("grant", grant, GrantStrategy)
         if isinstance(origins, str):
             message = "origins= is a list of URLs, not one text; write origins=[…]"
-            raise ConfigurationError(message)
-        if not callable(getattr(clock, "monotonic", None)):
-            message = "clock= needs the methods time() and monotonic(), as the module time has them"
             raise ConfigurationError(message)
         lease_seconds = getattr(store, "lease_seconds", math.inf)
         if lease_seconds <= policy.timeout:
@@ -141,48 +158,97 @@ class AsyncTokenSession(Generic[R]):
         if store is None:
             # Nobody else knows it, so only its owner's own renewals compete for the lease.
             store, recheck = MemoryStore(lease_seconds=60 + 4 * policy.timeout), math.inf
-        self._owned = http is None
+        self._owned, self._derived = http is None, False
         self._http: AsyncHTTPClient[R] = _new_client(base_url) if http is None else http
-        self._server = server
-        self._origins = _checked_origins(server, [*_bases(self._http, base_url), *origins])
-        self._base = _base(None if http is None else base_url)
+        token_http = self._http if token_http is None else token_http
+        asked: AuthorizationServer | ServerSource
+        if isinstance(server, Discovered):
+            asked, binding = server.over(token_http), server.binding(client_auth.client_id)
+        else:
+            asked, binding = server, Binding.of(server, client_auth.client_id)
+        self._origins = checked_origins(server, [*bases(self._http, base_url), *origins])
+        self._rules, self._cookies = checked_rules(renew_on), cookies
+        self._told: set[str] = set()
+        self._may_have = partial(may_have_token, origins=self._origins, http=self._http)
+        self._view: AsyncHTTPClient[R] = view_of(
+            around_proxies(self._http),
+            library_of(self._http),
+            allowed=self._may_have,
+            cookies=cookies,
+        )
+        self._base = None if http is None or base_url is None else base_url.rstrip("/")
         self._gate = gate_of(self._http, connection_limit(self._http))
-        self._states = states_of(store)
+        self._shared = shared_tokens(store)
+        self._key = key
         key = _OWN_KEY if key is None else key
-        replacement = Replacement(
+        performer = Performer(
             exchange=Exchange(
-                partial(send, token_http or self._http),
-                server,
+                partial(send, token_http),
+                asked,
                 client_auth,
                 clock=clock,
                 timeout=policy.timeout,
             ),
-            grant=grant,
             store=store,
-            key=key,
-            state=self._states.of(key, capacity=policy.capacity),
-            policy=policy,
+            plan=Plan(
+                key=key,
+                grant=grant,
+                policy=policy,
+                recheck=recheck,
+                initial=token,
+                binding=binding,
+                stored=self._key is not None,
+            ),
+            lease_seconds=lease_seconds,
             on_event=on_event,
-            initial=token,
-            recheck=recheck,
         )
-        self._renewer = Renewer(replacement, Completion())
-        self._auth = self.auth_for(self._http)
+        # What must not be stopped has the time of one renewal when the event loop is shut down.
+        grace = policy.timeout + policy.save_timeout
+        self._source = TokenSource(
+            performer,
+            self._shared.of(key, binding=binding, capacity=policy.capacity, clock=clock),
+            Completion(grace=grace, linger=policy.save_timeout),
+        )
+        self._peek = self._source.peek
+        self._auth = auth_class(library_of(self._http))(self._authorizer(lent=False), self._gate)
+        self._home = Home()
 
     async def request(self, method: str, url: Any, **options: Unpack[RequestOptions]) -> R:
         """Send a request and read the answer, as the HTTP library's client does.
+
+        What goes wrong on the way raises the HTTP library's own errors, also where a package under
+        it raises one of its own for a malformed answer. This machine is asked past all proxies.
 
         Raises:
             ConfigurationError: The URL's origin may not have the token.
             OAuthKitError: There is no token, and none can be had; `recovery` says what to do.
         """
+        if self._home.thread != get_ident():
+            self._home.check()
         options.setdefault("auth", self._auth)
-        if self._base is not None:
-            url = self._absolute(url)
-        if self._gate is None:
-            return await self._http.request(method, url, **options)
-        async with self._gate:
-            return await self._http.request(method, url, **options)
+        if self._base is not None and not is_absolute(str(url)):
+            url = joined(self._base, str(url))
+        try:
+            if self._gate is None:
+                return await self._view.request(method, url, **options)
+            gate = self._gate  # its `enter` and `leave` are written out for the busiest path
+            if gate.free > 0 and self._peek() is not None:
+                gate.free -= 1
+            else:
+                await self._admitted(gate, method, url, options)
+            try:
+                return await self._view.request(method, url, **options)
+            finally:
+                if gate.waiting:
+                    gate.leave()
+                else:
+                    gate.free += 1
+        except Exception as error:
+            failure = library_error(error, library_of(self._http), self._http, method, url)
+            if failure is error:
+                raise
+        # Raised out here, so that the error does not carry one of aiohttp's, which shows the token.
+        raise failure
 
     def get(self, url: Any, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, R]:
         """Send a GET request; see `request`."""
@@ -217,10 +283,35 @@ class AsyncTokenSession(Generic[R]):
         self, method: str, url: Any, **options: Unpack[RequestOptions]
     ) -> AsyncGenerator[R]:
         """Send a request and leave the answer to be read within the block; see `request`."""
+        if self._home.thread != get_ident():
+            self._home.check()
         options.setdefault("auth", self._auth)
-        answer = self._http.stream(method, self._absolute(url), **options)
-        async with self._gate or nullcontext(), answer as response:
-            yield response
+        if self._base is not None and not is_absolute(str(url)):
+            url = joined(self._base, str(url))
+        gate = self._gate
+        if gate is not None:
+            await self._admitted(gate, method, url, options)
+        answered = False
+        try:
+            async with self._view.stream(method, url, **options) as response:
+                answered = True
+                yield response
+                return
+        except Exception as error:
+            failure = library_error(error, library_of(self._http), self._http, method, url)
+            if answered or failure is error:  # what is raised in the block is the caller's own
+                raise
+        finally:
+            if gate is not None:
+                gate.leave()
+        raise failure
+
+    async def _admitted(self, gate: Gate, method: str, url: Any, options: RequestOptions) -> None:
+        """Go through the gate with a token at hand: who has to wait for one waits outside."""
+        own: SessionAuth = self._auth
+        if options.get("auth") is own and self._peek() is None and self._may_have(url):
+            options["auth"] = own.after(await self._source.token())
+        await pass_gate(gate, self._view, method, url, options)
 
     async def token(self) -> Token:
         """Return a token that can be used now, renewed if it has to be.
@@ -229,10 +320,11 @@ class AsyncTokenSession(Generic[R]):
             ReauthorizationRequired: There is nothing to renew it with.
             OAuthKitError: It could not be renewed; `recovery` says what to do.
         """
-        at_hand = self._renewer.peek()
-        if at_hand is None:
-            at_hand = await self._renewer.token()
-        return at_hand.token
+        held = self._peek()
+        if held is None:  # a token that is fresh may be read in any thread, and is not waited for
+            self._home.check()
+            held = (await self._source.token()).held
+        return held.token
 
     async def renew(self) -> Token:
         """Renew the token now, however fresh it is, and return the new one.
@@ -240,31 +332,55 @@ class AsyncTokenSession(Generic[R]):
         Raises:
             OAuthKitError: As for `token`; the old token stays in use.
         """
-        return (await self._renewer.renewed()).token
+        self._home.check()
+        return (await self._source.renewed()).token
 
+    def status(self) -> SessionStatus:
+        """Return how it stands with the token, without waiting and without I/O."""
+        return self._source.status(key=self._key)
+
+    async def settled(self) -> None:
+        """Wait until no renewal is on its way that a call could wait for.
+
+        What a failing store has not taken is offered on beside; `status().unsaved` says so.
+        """
+        await self._source.settled()
+
+    @checked
     def for_key(self, key: str, *, grant: GrantStrategy | None = None) -> Self:
         """Return a session for another key of the store, in microseconds.
 
-        It shares this session's client, store and running renewals. The grant is shared only where
-        it speaks for the client itself (`GrantStrategy.for_client`), never a resource owner's.
+        It shares this session's client, store and running renewals, and not its grant: a resource
+        owner without a token never gets the application's own.
 
         Args:
             key: For example a resource owner's identifier.
-            grant: By what right a first token is asked for; None is "only what the store holds".
+            grant: By what right a first token is asked for; None is only what the store holds, and
+                `ReauthorizationRequired` where that is nothing.
 
         Raises:
-            ConfigurationError: The key is the one of a session that was given none.
+            ConfigurationError: The key is empty or blank, is no text, or is the one of a session
+                that was given none; or the session keeps cookies, which would be everybody's.
         """
-        if key in {"", _OWN_KEY}:
-            message = f"no resource owner may be called {key!r}; give a name of its own to each"
+        if self._cookies:
+            message = (
+                "a session with cookies=True has no other keys: a resource owner's cookies would "
+                "go out with another's requests; make a session for each, or leave cookies= out"
+            )
             raise ConfigurationError(message)
-        own = self._renewer.replacement
-        if grant is None and own.grant is not None and own.grant.for_client:
-            grant = own.grant
-        state = self._states.of(key, capacity=own.policy.capacity)
-        replacement = attrs.evolve(own, grant=grant, key=key, state=state, initial=None)
+        check_owner(key, private=_OWN_KEY)
+        own = self._source
+        shared = self._shared.of(
+            key,
+            binding=own.plan.binding,
+            capacity=own.plan.policy.capacity,
+            clock=own.clock,
+        )
+        plan = attrs.evolve(own.plan, key=key, grant=grant, initial=None)
+        performer = attrs.evolve(own.performer, plan=plan)
+        shared.performer, shared.family = performer, own.completion
         derived = copy.copy(self)
-        derived._adopt(replacement)  # noqa: SLF001 - of this very class
+        derived._take_key(key, TokenSource(performer, shared, own.completion))  # noqa: SLF001
         return derived
 
     @property
@@ -287,7 +403,7 @@ class AsyncTokenSession(Generic[R]):
         Args:
             client: An httpx or httpx2 client, or the module itself.
         """
-        return auth_class(library_of(client))(self._renewer, self._origins)
+        return auth_class(library_of(client))(self._authorizer(lent=True))
 
     @property
     def http(self) -> AsyncHTTPClient[R]:
@@ -295,10 +411,30 @@ class AsyncTokenSession(Generic[R]):
         return self._http
 
     async def aclose(self) -> None:
-        """Wait for running renewals to be saved, then close the client if the session made it."""
-        await self._renewer.completion.drain()
+        """Wait for running renewals to be saved, then close the client if the session made it.
+
+        A session that `for_key` returned waits for the renewal of its own key, and ends nothing
+        that others use.
+        """
+        self._home.close()
+        self._peek = _nothing
+        if self._derived:
+            await self._source.answered()
+            return
+        completion = self._source.completion
+        try:
+            await completion.finish()
+        except BaseException:
+            if self._owned:  # not under a renewal whose answer is on its way
+                completion.start(self._close_later, lambda _: None)
+            raise
         if self._owned:
             await self._http.aclose()
+
+    async def _close_later(self, guard: Guard) -> None:
+        guard.idle.set()
+        await self._source.completion.drain()
+        await self._http.aclose()
 
     async def __aenter__(self) -> Self:
         """Return the session."""
@@ -315,56 +451,39 @@ class AsyncTokenSession(Generic[R]):
             await self.aclose()
 
     def __repr__(self) -> str:
-        """Name the token endpoint and the key."""
-        endpoint = self._server.token_endpoint.partition("?")[0]
-        return f"<AsyncTokenSession {endpoint} key={self._renewer.replacement.key!r}>"
+        """Name the token endpoint and the key, and say how it stands with the token."""
+        endpoint = self._source.performer.exchange.line.partition("?")[0]
+        key = "" if self._key is None else f" key={self._key!r}"
+        return f"<AsyncTokenSession {endpoint}{key}: {self.status()}>"
 
-    def _adopt(self, replacement: Replacement) -> None:
-        self._owned = False
-        self._renewer = Renewer(replacement, self._renewer.completion)
-        self._auth = self.auth_for(self._http)
+    def _keep(self, *, in_use: bool) -> Callable[[], Coroutine[Any, Any, None]]:
+        """Begin to renew ahead, and return what ends it; see `oauthkit.keeper`."""
+        keeping = Keeping(
+            self._source,
+            self._shared if in_use else None,
+        )
+        completion = self._source.completion
+        return partial(completion.stop, completion.start(keeping.work, lambda _: None))
 
-    def _absolute(self, url: Any) -> Any:
-        """Put the base in front of a relative URL, as the HTTP libraries do."""
-        text = url if isinstance(url, str) else str(url)
-        if self._base is None or _ABSOLUTE.match(text):
-            return url
-        return f"{self._base}/{text.removeprefix('/')}" if text else self._base
+    def _take_key(self, key: str, source: TokenSource) -> None:
+        """Be a session for another key."""
+        self._derived, self._key, self._source = True, key, source
+        if self._peek is not _nothing:  # a key of a closed session is closed, too
+            self._peek = source.peek
+        self._home = copy.copy(self._home)
+        self._auth = type(self._auth)(self._authorizer(lent=False), self._gate)
+
+    def _authorizer(self, *, lent: bool) -> Authorizer:
+        return Authorizer(self._source, self._origins, self._rules, lent=lent, told=self._told)
 
 
-def _check_kind(name: str, value: object, kind: type[object]) -> None:
-    if not isinstance(value, kind):
-        given = value.__name__ if isinstance(value, type) else f"a {type(value).__name__}"
-        message = f"{name}= takes an object of {kind.__name__}, not {given}"
-        raise ConfigurationError(message)
+def _nothing() -> None:
+    """Be what a closed session has at hand."""
 
 
 def _new_client(base_url: str | None) -> Any:
     import httpx  # noqa: PLC0415 - loaded by who uses it
 
-    return httpx.AsyncClient(base_url=base_url or "")
-
-
-def _base(base_url: str | None) -> str | None:
-    return None if base_url is None else base_url.rstrip("/")
-
-
-def _bases(http: object, base_url: str | None) -> list[str]:
-    """Return the base URL, the session's or the client's own, if there is one."""
-    base = base_url or str(getattr(http, "base_url", ""))
-    return [base] if base else []
-
-
-def _checked_origins(server: AuthorizationServer, urls: Iterable[str]) -> frozenset[Origin]:
-    origins = {Origin.of(url) for url in urls} | {server.origin}
-    readable = {origin for origin in origins if not origin.confidential}
-    if server.allow_plain_http is None:
-        return frozenset(origins - readable)
-    for origin in readable:
-        if not server.allow_plain_http:
-            message = (
-                f"{origin} is plain http, where a token can be read on the way; use https, or say "
-                "AuthorizationServer(…, allow_plain_http=True)"
-            )
-            raise ConfigurationError(message)
-    return frozenset(origins)
+    # A burst waits its turn in order, and may take longer than the network is given.
+    timeout = httpx.Timeout(_NETWORK_SECONDS, pool=_TURN_SECONDS)
+    return httpx.AsyncClient(base_url=base_url or "", timeout=timeout)

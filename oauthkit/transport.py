@@ -5,15 +5,19 @@ package itself is taken from the modules that are loaded.
 """
 
 import sys
+from collections.abc import Callable
 from contextlib import aclosing, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict, TypeVar
 
-import anyio
+import anyio.lowlevel
 
-from oauthkit.errors import ConfigurationError, ResponseError, TransportError
+from oauthkit.delivery import Delivery, time_limit
+from oauthkit.errors import ConfigurationError, ResponseError
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.proxies import around_proxies
 from oauthkit.version import __version__
+from oauthkit.view import view_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -22,9 +26,12 @@ LARGEST_ANSWER: Final = 1_048_576
 """Bytes; a larger answer of an authorization server is refused before it is read whole."""
 
 _LIBRARIES: Final = ("httpx", "httpx2")
+_AIOHTTP_LIMIT: Final = 100  # what a connector has that is told nothing
+_UNTIL_IT_IS_KNOWN: Final = 1
 _CONNECT_SECONDS: Final = 10.0
 _USER_AGENT: Final = f"oauthkit/{__version__}"
-_NOTHING_SENT: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
+_SHARE_TO_CONNECT: Final = 0.9
+"""Of the time; a wait for a connection ends before the whole does, and so as what it is: unsent."""
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -132,17 +139,41 @@ def check_async_client(client: object) -> None:
 
 
 def connection_limit(client: object) -> int | None:
-    """Return how many requests at once the client's pool carries well; None is any number.
+    """Return how many connections the client's pool has; None is any number, or not known.
 
-    The pool of httpx 0.28 works quadratically in the requests that wait for it, so that a burst
-    times out. Only there is a limit needed; httpx2 and other transports have none.
+    No pool bears a crowd well: the one of httpx 0.28 works quadratically in the requests that wait
+    for it, so that a burst times out, and the one of aiohttp lets who was just there go first, so
+    that others starve. A connection of HTTP/2 carries more than one request, and yet counts as one
+    here: how many it carries, the server says later.
     """
+    limit = _limit(client)
+    return limit if limit is not None and limit < sys.maxsize else None
+
+
+def _limit(client: object) -> int | None:
+    """Return the limit of a client's pool; None where it has no pool, or one that is not known."""
     library = library_of(client)
-    transport = getattr(client, "_transport", None)
-    if library.__name__ != "httpx" or not isinstance(transport, library.AsyncHTTPTransport):
-        return None
-    limit = getattr(getattr(transport, "_pool", None), "_max_connections", None)
-    return limit if isinstance(limit, int) and limit < sys.maxsize else None
+    transport: Any = getattr(client, "_transport", None)
+    if isinstance(transport, library.AsyncHTTPTransport):
+        limit = getattr(getattr(transport, "_pool", None), "_max_connections", None)
+        return limit if isinstance(limit, int) else None
+    return _connector_limit(transport) if _of_package(transport, "httpx_aiohttp") else None
+
+
+def _of_package(value: object, name: str) -> bool:
+    return any(kind.__module__.partition(".")[0] == name for kind in type(value).__mro__)
+
+
+def _connector_limit(transport: Any) -> int:
+    """Return the limit of the aiohttp session behind a transport, as far as there is one yet."""
+    if callable(transport.client):
+        return _UNTIL_IT_IS_KNOWN  # the caller's own function makes it at the first request
+    limit: int | None = transport.limits.max_connections
+    if transport.client is not None:
+        limit = getattr(transport.client.connector, "limit", 0)
+    elif limit is None:
+        limit = _AIOHTTP_LIMIT
+    return limit or sys.maxsize  # 0 is aiohttp's word for "any number"
 
 
 async def send(
@@ -150,58 +181,77 @@ async def send(
     request: HTTPRequest,
     *,
     timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own
+    ready: Callable[[], None] | None = None,
 ) -> HTTPResponse:
     """Send a request to an authorization server and read the answer.
 
     Nothing of the client's own defaults goes with it: no `auth`, no cookies, no headers; no
-    redirect is followed; and cookies that come back do not stay in the client.
+    redirect is followed; no cookie that comes back meets the client's own; and no proxy is asked
+    for what is on this machine.
 
     Args:
         client: Whose connections are used.
         request: What is sent.
         timeout: Seconds for all of it, however slowly the answer drips.
+        ready: Called before the request leaves, as late as the transport lets it, and maybe more
+            than once; what it raises keeps the request back, and is raised.
 
     Raises:
         TransportError: There was no answer; `sent` says whether the server may have been reached.
         ResponseError: The answer is larger than 1 MiB, or compressed although that was declined.
-        ConfigurationError: The client is closed.
+        ConfigurationError: The client is closed, or no request can be made of these parts.
     """
-    library = library_of(client)
-    phases = {"connect": min(_CONNECT_SECONDS, timeout), "pool": timeout}
-    outgoing = library.Request(
-        request.method,
-        request.url,
-        headers={"accept-encoding": "identity", "user-agent": _USER_AGENT, **request.headers},
-        content=request.content,
-        extensions={"timeout": {**phases, "read": timeout, "write": timeout}},
-    )
+    library, where, delivery = library_of(client), _where(request), Delivery(ready)
+    outgoing = _outgoing(library, request, timeout, delivery)
+    view = view_of(around_proxies(client), library)
+    answers: list[HTTPResponse] = []
+    failure: Exception | None = None
+    delivery.check()
+    async with time_limit(timeout, on_a_socket=_limit(client) is not None):
+        try:
+            await _ask(view, outgoing, answers)
+        except Exception as error:  # noqa: BLE001 - nobody can foresee what a transport raises
+            failure = delivery.failed(error, where, library, secrets=_secrets(request))
+    if answers:
+        return answers[0]
+    raise failure or delivery.timed_out(where, seconds=timeout)
+
+
+def _outgoing(library: Any, request: HTTPRequest, seconds: float, delivery: Delivery) -> Any:
+    soon = _SHARE_TO_CONNECT * seconds
+    # Once something was sent, the deadline of the whole is the only one: the answer to a refresh
+    # may be the next refresh token, and an earlier end would throw it away.
+    phases = {"connect": min(_CONNECT_SECONDS, soon), "pool": soon, "read": None, "write": None}
     try:
-        with anyio.fail_after(timeout):
-            response = await client.send(outgoing, stream=True, auth=None, follow_redirects=False)
-            try:
-                return await _read(response)
-            finally:
-                _forget_cookies(client, response)
-                await response.aclose()
-    except TimeoutError as error:
-        message = f"no whole answer from {_where(request)} within {timeout:g} s"
-        raise TransportError(message) from error
-    except (library.HTTPError, library.InvalidURL, library.StreamError) as error:
+        return library.Request(
+            request.method,
+            request.url,
+            headers={"accept-encoding": "identity", "user-agent": _USER_AGENT, **request.headers},
+            content=request.content,
+            extensions={"timeout": phases, "trace": delivery.trace},
+        )
+    except Exception as error:  # noqa: BLE001 - whatever the library thinks of it
         name = type(error).__name__
-        message = f"no usable answer from {_where(request)}: {name}"
-        raise TransportError(message, sent=name not in _NOTHING_SENT) from error
-    except RuntimeError as error:
-        if "closed" not in str(error):
-            raise
-        message = "the HTTP client is closed; keep it open as long as the session is used"
-        raise ConfigurationError(message) from error
+    # Raised out here: the library's own error would show the header that it does not like.
+    message = (
+        f"no request to {_where(request)} can be made of its parts ({name}); look at the URL, and "
+        "at the headers that the client authentication makes"
+    )
+    raise ConfigurationError(message)
 
 
-def _forget_cookies(client: Any, response: Any) -> None:
-    """Take an authorization server's cookies out of the client: they are not for its APIs."""
-    for cookie in response.cookies.jar:
-        with suppress(KeyError):
-            client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
+async def _ask(client: Any, outgoing: Any, answers: list[HTTPResponse]) -> None:
+    response = await client.send(outgoing, stream=True, auth=None, follow_redirects=False)
+    try:
+        answers.append(await _read(response))
+    finally:  # by now the answer is known, or what is wrong with it
+        with suppress(Exception):
+            await response.aclose()
+
+
+def _secrets(request: HTTPRequest) -> frozenset[str]:
+    credentials = request.headers.get("authorization", "").rpartition(" ")[2]
+    return request.secrets | {credentials}
 
 
 async def _read(response: Any) -> HTTPResponse:
@@ -216,6 +266,10 @@ async def _read(response: Any) -> HTTPResponse:
     content = bytearray()
     async with aclosing(response.aiter_bytes()) as chunks:
         async for chunk in chunks:
+            # One read of the socket may bring thousands of chunks: others get their turn here. What
+            # cancels is left to the next read: here it would drop the library's own generators
+            # half-way, and trio says so of each.
+            await anyio.lowlevel.cancel_shielded_checkpoint()
             content += chunk
             if len(content) > LARGEST_ANSWER:
                 raise _too_large(response.status_code)

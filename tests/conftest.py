@@ -1,11 +1,22 @@
 """What every test shares: both event loops, and a guard against blocking one of them."""
 
+import gc
 import os
+import tempfile
+import time
 from collections.abc import Iterator
+from typing import IO, Any
 
+import certifi
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
+
+from tests.duration import LONGEST, warning
+
+BEGAN = pytest.StashKey[float]()
+REDIS = {"redis_port", "redis_cluster_port"}
+AUTHORITY = pytest.StashKey[tuple[IO[str], str | None]]()
 
 settings.register_profile(
     "oauthkit",
@@ -13,6 +24,75 @@ settings.register_profile(
     deadline=None,
 )
 settings.load_profile("oauthkit")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run say when it counts as slow."""
+    parser.addoption(
+        "--slow-after",
+        type=float,
+        default=LONGEST,
+        help="seconds after which the ten slowest tests are shown with a warning",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note when the run began, and let each client read one root certificate instead of all.
+
+    Each reads them anew, for 35 ms of CPU time, and no test needs those of the world.
+    """
+    config.stash[BEGAN] = time.monotonic()
+    if not hasattr(config, "workerinput"):  # a worker of a parallel run has that of the whole run
+        end = "-----END CERTIFICATE-----\n"
+        first = certifi.contents().partition(end)[0]
+        before = os.environ.get("SSL_CERT_FILE")
+        file = tempfile.NamedTemporaryFile("w", suffix=".pem")  # noqa: SIM115 - until the end
+        file.write(first + end)
+        file.flush()
+        os.environ["SSL_CERT_FILE"] = file.name
+        config.stash[AUTHORITY] = file, before
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the environment as it was."""
+    file, before = config.stash.get(AUTHORITY, (None, None))
+    if file is not None:
+        file.close()
+        del os.environ["SSL_CERT_FILE"]
+        if before is not None:
+            os.environ["SSL_CERT_FILE"] = before
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is tested against a real Redis server, which pip cannot bring."""
+    for item in items:
+        if isinstance(item, pytest.Function) and REDIS & {*item.fixturenames}:
+            item.add_marker("redis")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of each later collection of garbage.
+
+    Some tests collect garbage, to find what was left open. Thousands of collected tests make each
+    such collection take a fifth of a second.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured (`record_property("measured", …)`), and what made a run slow."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    for report in reports:
+        for name, value in report.user_properties:
+            if name == "measured":
+                terminalreporter.write_line(str(value))
+    config = terminalreporter.config
+    seconds = time.monotonic() - config.stash[BEGAN]
+    limit: Any = config.getoption("--slow-after")
+    for line in warning(reports, seconds, limit=limit):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
@@ -24,5 +104,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session", autouse=True)
 def _no_blocking_calls() -> Iterator[None]:
     """Fail a test in which the package blocks a running asyncio loop."""
-    with blockbuster_ctx("oauthkit"):
+    with blockbuster_ctx("oauthkit") as blocking:
+        # Measuring coverage takes a lock of its own at each file that a thread comes to first; an
+        # error there would come out of the package in the middle of any line.
+        blocking.functions["threading.Lock.acquire"].can_block_in(
+            "coverage/collector.py", {"lock_data"}
+        )
         yield

@@ -12,11 +12,15 @@ import respx
 
 from oauthkit import (
     AsyncTokenSession,
+    AuthorizationServer,
     ConfigurationError,
+    MemoryStore,
+    Rejection,
     ResponseError,
     TransportError,
 )
 from oauthkit.auth import auth_class
+from oauthkit.events import Event, OtherSchemeRequired
 from oauthkit.testing import FakeAuthorizationServer
 
 mimetypes.init()  # httpx asks it about files; it reads the system's list at the first question
@@ -210,8 +214,9 @@ async def test_a_401_to_a_token_fetched_by_this_very_call_is_handed_back() -> No
         ['Bearer realm="x"'],
         ['Bearer realm="x", error="invalid_token"'],
         ['error="invalid_token"'],
-        ['Basic realm="y", error="insufficient_scope"'],
-        ["Negotiate abc"],
+        ['Bearer error="invalid_request"'],
+        ["Negotiate abc", 'Bearer realm="x"'],
+        ['Basic realm="y", error="insufficient_scope"', "Bearer"],
     ],
     ids=str,
 )
@@ -224,7 +229,7 @@ async def test_a_401_that_a_new_token_may_cure_is_tried(challenges: list[str]) -
     assert len(fake.token_requests) == 2
 
 
-@pytest.mark.parametrize("error", ["insufficient_scope", "invalid_request", "use_dpop_nonce"])
+@pytest.mark.parametrize("error", ["insufficient_scope", "use_dpop_nonce"])
 async def test_a_401_that_a_new_token_cannot_cure_is_handed_back(error: str) -> None:
     """BT-10: no renewal is tried; the challenge is there to be read."""
     fake = FakeAuthorizationServer()
@@ -235,6 +240,104 @@ async def test_a_401_that_a_new_token_cannot_cure_is_handed_back(error: str) -> 
     assert response.status_code == 401
     assert f'error="{error}"' in response.headers["www-authenticate"]
     assert len(fake.token_requests) == 1
+
+
+@pytest.mark.parametrize(
+    "challenge", ['Basic realm="x"', "Negotiate abc", 'DPoP error="use_dpop_nonce"']
+)
+async def test_a_lone_challenge_of_another_scheme_spends_nothing_and_is_told_once(
+    challenge: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake, told = FakeAuthorizationServer(), list[Event]()
+    api = strict(fake, challenge, times=9)
+    async with fake.session(api, on_event=told.append) as session:
+        await session.token()
+        told.clear()
+        for _ in range(3):
+            assert (await session.get("/")).status_code == 401
+    assert len(fake.token_requests) == 1
+    assert len(fake.api_requests) == 3
+    (event,) = told
+    assert isinstance(event, OtherSchemeRequired)
+    assert event.schemes == challenge.partition(" ")[0].lower()
+    for words in ("no token was renewed", "auth=", "renew_on="):
+        assert words in caplog.text
+
+
+async def test_what_an_api_asks_for_instead_is_told_once_for_all_keys() -> None:
+    fake, told = FakeAuthorizationServer(), list[Event]()
+    api = strict(fake, "Basic", times=9)
+    async with fake.session(api, store=MemoryStore(), key="app", on_event=told.append) as session:
+        for key in ("ada", "bob"):
+            assert (await session.for_key(key, grant=fake.grant).get("/")).status_code == 401
+    assert [event.key for event in told if isinstance(event, OtherSchemeRequired)] == ["ada"]
+
+
+async def test_an_api_that_makes_schemes_up_fills_no_log() -> None:
+    fake, told = FakeAuthorizationServer(), list[Event]()
+    schemes = iter(range(100))
+
+    def api(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(401, headers={"www-authenticate": f"Scheme{next(schemes)}"})
+
+    async with fake.session(api, on_event=told.append) as session:
+        for _ in range(30):
+            await session.get("/")
+    assert sum(isinstance(event, OtherSchemeRequired) for event in told) == 8
+
+
+async def test_a_403_can_be_declared_to_mean_a_dead_token() -> None:
+    fake = FakeAuthorizationServer()
+    answers = [httpx.Response(403), httpx.Response(200)]
+    async with fake.session(
+        lambda _: answers.pop(0), renew_on=[Rejection(), Rejection(status=403)]
+    ) as session:
+        await session.token()
+        assert (await session.get("/")).status_code == 200
+    assert len(fake.token_requests) == 2
+
+
+async def test_a_declared_403_that_asks_for_more_scope_is_handed_back() -> None:
+    """BT-10."""
+    fake = FakeAuthorizationServer()
+    headers = {"www-authenticate": 'Bearer error="insufficient_scope", scope="admin"'}
+    async with fake.session(
+        lambda _: httpx.Response(403, headers=headers), renew_on=Rejection(status=403)
+    ) as session:
+        await session.token()
+        assert (await session.get("/")).status_code == 403
+    assert len(fake.token_requests) == 1
+
+
+async def test_without_a_rule_no_answer_renews() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(renew_on=()) as session:
+        await session.token()
+        fake.revoke_access_tokens()
+        assert (await session.get("/")).status_code == 401
+    assert len(fake.token_requests) == 1
+
+
+async def test_an_api_that_says_basic_and_means_bearer_can_be_declared() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(
+        strict(fake, 'Basic realm="x"'), renew_on=Rejection(schemes={"Basic"})
+    ) as session:
+        await session.token()
+        assert (await session.get("/")).status_code == 200
+    assert len(fake.token_requests) == 2
+
+
+async def test_the_rules_go_with_every_key_and_with_the_auth_that_is_lent() -> None:
+    fake = FakeAuthorizationServer()
+    answers = [httpx.Response(403), httpx.Response(200)] * 2
+    http = httpx.AsyncClient(transport=fake.transport(lambda _: answers.pop(0)))
+    async with http, fake.session(http=http, renew_on=Rejection(status=403)) as session:
+        ada = session.for_key("ada", grant=fake.grant)
+        await ada.token()
+        assert (await ada.get("/")).status_code == 200
+        await session.token()
+        assert (await http.get("https://api.example/", auth=session.auth)).status_code == 200
 
 
 async def test_a_403_is_handed_back() -> None:
@@ -389,6 +492,83 @@ async def test_a_redirect_to_another_origin_loses_the_token_and_its_401_renews_n
     assert response.status_code == 401
     assert seen == {"api.example": "Bearer access-token-1", "evil.example": None}
     assert len(fake.token_requests) == 1
+
+
+PLAIN: Any = AuthorizationServer("http://auth.example/token", allow_plain_http=True)
+
+
+class Upgrading:
+    """Answers plain http with a redirect to https, and remembers what came by which."""
+
+    def __init__(
+        self, library: ModuleType, fake: FakeAuthorizationServer, host: str = "api.example"
+    ) -> None:
+        self.host = host
+        self.seen: dict[str, str | None] = {}
+        self.library = library
+        self.client = library.AsyncClient(
+            transport=library.MockTransport(self.answer), follow_redirects=True
+        )
+
+    def answer(self, request: Any) -> Any:
+        if request.url.host == "auth.example":
+            return self.library.Response(200, json={"access_token": "a", "token_type": "Bearer"})
+        self.seen[str(request.url)] = request.headers.get("authorization")
+        if request.url.scheme == "http":
+            return self.library.Response(301, headers={"location": f"https://{self.host}/x"})
+        return self.library.Response(200)
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("host", ["api.example", "bücher.example"])
+@pytest.mark.parametrize("taken", [None, "Bearer a"])
+async def test_from_http_to_https_the_token_goes_where_that_was_named(
+    library: ModuleType, host: str, taken: str | None
+) -> None:
+    """Also a host of any letters: the libraries show it decoded, an origin is written in ASCII."""
+    fake, in_ascii = FakeAuthorizationServer(), host.encode("idna").decode()
+    api, more = Upgrading(library, fake, host=in_ascii), [f"https://{host}"] if taken else []
+    async with (
+        api.client as http,
+        fake.session(http=http, server=PLAIN, base_url=f"http://{host}", origins=more) as session,
+    ):
+        await session.get("/x")
+    assert api.seen == {f"http://{in_ascii}/x": "Bearer a", f"https://{in_ascii}/x": taken}
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_from_http_to_https_credentials_of_the_callers_own_go_as_the_library_has_it(
+    library: ModuleType,
+) -> None:
+    api, own = Upgrading(library, FakeAuthorizationServer()), {"Authorization": "Basic abc"}
+    async with api.client as http, FakeAuthorizationServer().session(http=http) as session:
+        await session.get("http://api.example/x", headers=own, auth=None)
+    assert api.seen == dict.fromkeys(["http://api.example/x", "https://api.example/x"], "Basic abc")
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("named", [False, True])
+async def test_a_client_that_is_not_the_sessions_takes_it_only_where_https_was_named_too(
+    library: ModuleType, *, named: bool
+) -> None:
+    fake = FakeAuthorizationServer()
+    api, own = Upgrading(library, fake), Upgrading(library, fake)
+    more = ["https://api.example"] if named else []
+    async with (
+        api.client as http,
+        own.client as session_http,
+        fake.session(
+            http=session_http, server=PLAIN, base_url="http://api.example", origins=more
+        ) as session,
+    ):
+        auth = session.auth_for(library)
+        if named:
+            assert (await http.get("http://api.example/x", auth=auth)).status_code == 200
+            assert set(api.seen.values()) == {"Bearer a"}
+        else:
+            with pytest.raises(ConfigurationError, match=r"https://api\.example was not named"):
+                await http.get("http://api.example/x", auth=auth)
+            assert not api.seen
 
 
 # Lent

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -14,16 +15,15 @@ from rich.console import Console
 from oauthkit import ClientSecretPost, __version__, cli
 from oauthkit.cli import commands, demo, lines
 from oauthkit.cli.demo import run_demo
-from oauthkit.cli.display import PlainDisplay, SilentDisplay, display_for
+from oauthkit.cli.display import Display, display_for
 from oauthkit.cli.plan import Plan, Progress
 from oauthkit.cli.report import Report, Row
-from oauthkit.cli.terminal import TerminalDisplay
 from oauthkit.cli.ways import Way, documented_ways
 from oauthkit.protocol.messages import Headers, HTTPRequest, HTTPResponse
 from oauthkit.testing.documented import Exchange
 
-SMALL = Plan(crowd=34, life=1, expiries=1)
-SMALL_OPTIONS = ["--crowd", "34", "--life", "1", "--expiries", "1"]
+SMALL = Plan(crowd=34, life=2, expiries=1)
+SMALL_OPTIONS = ["--crowd", "34", "--life", "2", "--expiries", "1"]
 ROW = Row(
     system="ads",
     grant="password",
@@ -89,6 +89,21 @@ async def test_everything_is_as_documented_and_every_expiry_costs_one_token_requ
     }
     assert len(dict.fromkeys(progress.step for progress in steps)) == 4
     assert steps[-1].share == 1.0
+
+
+@pytest.mark.parametrize("patience, expiries", [(30.0, 1), (0.2, 0)])
+async def test_the_crowd_waits_for_the_planned_expiries_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, patience: float, expiries: int
+) -> None:
+    monkeypatch.setattr(demo, "documented_ways", two_ways)
+    monkeypatch.setattr(Plan, "seconds", 0.1)
+    monkeypatch.setattr(Plan, "patience", patience)
+
+    report = await run_demo(SMALL, ignored)
+
+    assert [row.expiries for row in report.rows] == [expiries, expiries]
+    assert report.ok is (expiries > 0)
+    assert all("expired 0 times, not 1" in problem for problem in report.problems)
 
 
 def test_every_documented_system_grant_and_format_has_its_row() -> None:
@@ -238,14 +253,19 @@ def test_the_demo_prints_nothing_but_json_when_asked_for_it() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_the_demo_prints_plain_text_where_there_is_no_terminal(backend: str) -> None:
+def test_the_demo_prints_plain_text_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    by_json = [way for way in documented_ways() if way.format == "JSON"]
+    monkeypatch.setattr(demo, "documented_ways", lambda: [*two_ways(), *by_json])
+
     result = invoke("--backend", backend, *SMALL_OPTIONS)
 
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
-    assert "34 calls at once, tokens live 1 s" in result.stdout
-    assert "D auth_v1    password            JSON" in result.stdout
-    assert "expiries of tokens that live 1 s: each cost one token request" in result.stdout
+    assert "34 calls at once, tokens live 2 s" in result.stdout
+    assert re.search(r"^D auth_v1 +password +JSON +1 ", result.stdout, re.MULTILINE)
+    assert "expiries of tokens that live 2 s: each cost one token request" in result.stdout
 
 
 def test_a_violation_is_exit_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +275,7 @@ def test_a_violation_is_exit_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
     result = invoke(*SMALL_OPTIONS)
 
     assert result.exit_code == 1
-    assert "NOT  ads, token: expected Authorization: Basic, came none" in result.stdout
+    assert "✗ ads, token: expected Authorization: Basic, came none" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -277,12 +297,13 @@ def test_ctrl_c_ends_the_demo_without_a_traceback(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError(), SystemExit(1)])
 def test_a_reader_that_went_away_ends_the_demo_without_a_traceback(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     async def unread(*_: object) -> Report:
         message = "tasks"
-        raise ExceptionGroup(message, [BrokenPipeError()])
+        raise BaseExceptionGroup(message, [error])
 
     monkeypatch.setattr(commands, "run_demo", unread)
 
@@ -297,62 +318,62 @@ def test_a_demo_too_small_is_a_usage_error(option: list[str]) -> None:
     assert invoke(*option).exit_code == 2
 
 
-def shown_plainly(report: Report, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    PlainDisplay().show(report)
-    return capsys.readouterr().out.splitlines()
+def shown(report: Report, **settings: Any) -> list[str]:
+    """Return the lines that a file gets, or a terminal."""
+    file = io.StringIO()
+    Display(Console(file=file, width=80, legacy_windows=False, **settings)).show(report)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-def test_the_plain_table_names_system_and_grant_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown_plainly(REPORT, capsys) == [
-        "",
-        "  say_hello    Hello, Ada!",
-        "  test         {'counter': 228}",
-        "",
+def test_the_table_names_system_and_grant_once() -> None:
+    lines = [line for line in shown(REPORT) if line and "─" not in line]
+
+    assert lines == [
+        "  say_hello  Hello, Ada!",
+        "  test       {'counter': 228}",
         "system     grant               format     fetched  refreshed  calls  slowest",
-        "---------  ------------------  ---------  -------  ---------  -----  -------",
         "A ads      password            form             1          3  1,234   0.50 s",
         "D auth_v1  password            JSON             1          3  1,234   0.50 s",
         "                               text/json        1          3  1,234   1.25 s",
         "           client_credentials  form             4          0  1,234   0.50 s",
-        "---------  ------------------  ---------  -------  ---------  -----  -------",
         "all        2 grants            3 formats        7          9  4,936   1.25 s",
-        "",
-        "ok   99 requests compared with their documents: no differences",
-        "ok   4,936 calls, up to 500 at once: none failed",
-        "ok   12 expiries of tokens that live 2 s: each cost one token request",
-        "ok   done in 7.2 s",
+        "✓ 99 requests compared with their documents: no differences",
+        "✓ 4,936 calls, up to 500 at once: none failed",
+        "✓ 12 expiries of tokens that live 2 s: each cost one token request",
+        "✓ done in 7.2 s",
     ]
 
 
-def test_the_plain_verdict_says_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verdict_says_what_went_wrong() -> None:
     row = attrs.evolve(ROW, failed=2, extra=1)
-    report = attrs.evolve(REPORT, rows=(row,), violations=3, problems=("a problem",))
+    problem = "a problem that is told in one line, however wide the [terminal] that it is shown on"
+    report = attrs.evolve(REPORT, rows=(row,), violations=3, problems=(problem,))
 
-    assert shown_plainly(report, capsys)[-5:] == [
-        "NOT  99 requests compared with their documents: 3 differences",
-        "NOT  1,234 calls, up to 500 at once: 2 failed",
-        "NOT  3 expiries of tokens that live 2 s: 1 token requests too many",
-        "NOT  done in 7.2 s",
-        "NOT  a problem",
+    assert shown(report)[-5:] == [
+        "✗ 99 requests compared with their documents: 3 differences",
+        "✗ 1,234 calls, up to 500 at once: 2 failed",
+        "✗ 3 expiries of tokens that live 2 s: 1 token requests too many",
+        "✗ done in 7.2 s",
+        f"✗ {problem}",
     ]
 
 
-def test_a_report_without_rows_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_without_rows_is_shown_too() -> None:
     report = attrs.evolve(REPORT, rows=(), answers={}, problems=("the demo ended early",))
 
-    assert shown_plainly(report, capsys)[-1] == "NOT  the demo ended early"
+    assert shown(report)[-1] == "✗ the demo ended early"
+    assert shown(report, force_terminal=True, color_system=None)[-1] == "✗ the demo ended early"
 
 
-def test_plain_progress_is_a_line_a_step_and_a_line_a_quarter(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    display = PlainDisplay()
+def test_where_no_line_can_move_progress_is_a_line_a_step_and_a_line_a_quarter() -> None:
+    file = io.StringIO()
+    display = Display(Console(file=file))
 
     display.watch(Progress(step="servers start"))
     for share in (0.0, 0.1, 0.26, 0.3, 0.6, 1.0):
         display.watch(Progress(step="calls", share=share, detail=f"{share:.0%} of them"))
 
-    assert capsys.readouterr().out.splitlines() == [
+    assert file.getvalue().splitlines() == [
         "servers start",
         "calls",
         "   25%  26% of them",
@@ -361,8 +382,8 @@ def test_plain_progress_is_a_line_a_step_and_a_line_a_quarter(
     ]
 
 
-def test_a_silent_display_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with SilentDisplay() as display:
+def test_beside_json_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with display_for(as_json=True) as display:
         display.watch(Progress(step="calls"))
         display.show(REPORT)
 
@@ -372,7 +393,7 @@ def test_a_silent_display_shows_nothing(capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_a_terminal(width: int) -> None:
     file = io.StringIO()
-    display = TerminalDisplay(
+    display = Display(
         Console(
             file=file, width=width, force_terminal=True, color_system=None, legacy_windows=False
         )
@@ -381,11 +402,12 @@ def test_the_table_fits_a_terminal(width: int) -> None:
     with display:
         display.watch(Progress(step="servers start"))
         display.watch(Progress(step="calls", share=0.5, detail="7 calls"))
+        display.watch(Progress(step="calls", share=0.9, detail="12 calls"))
     display.show(REPORT)
 
     screen = file.getvalue()
-    assert "✓ servers start" in screen
-    assert "✓ calls" in screen
+    assert screen.count("✓ servers start") == 1
+    assert screen.count("✓ calls") == 1, "a step is left above the line when it is done"
     assert "A ads" in screen
     assert "client_credentials" in screen
     assert "…" not in screen
@@ -395,7 +417,7 @@ def test_the_table_fits_a_terminal(width: int) -> None:
 def test_a_terminal_without_utf_8_gets_ascii_marks() -> None:
     content = io.BytesIO()
     file = io.TextIOWrapper(content, encoding="ascii")
-    display = TerminalDisplay(Console(file=file, width=80, color_system=None))
+    display = Display(Console(file=file, width=80, color_system=None))
 
     display.show(attrs.evolve(REPORT, problems=("a problem",)))
     file.flush()
@@ -404,41 +426,19 @@ def test_a_terminal_without_utf_8_gets_ascii_marks() -> None:
     assert b"! a problem" in content.getvalue()
 
 
-class Terminal(io.StringIO):
-    """Be a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def opened_display() -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdout", Terminal())
-        return display_for(as_json=False)
-
-
-def test_a_terminal_gets_the_display_for_terminals() -> None:
-    assert isinstance(opened_display(), TerminalDisplay)
-
-
-def test_a_terminal_gets_plain_text_where_rich_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "oauthkit.cli.terminal")
-    monkeypatch.setitem(sys.modules, "rich", None)
-
-    assert isinstance(opened_display(), PlainDisplay)
-
-
-def test_another_missing_module_is_not_taken_for_rich(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "oauthkit.cli.terminal")
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-
-    with pytest.raises(ModuleNotFoundError, match=r"rich\.console"):
-        opened_display()
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "oauthkit.cli.commands")
-    monkeypatch.setitem(sys.modules, "click", None)
+@pytest.mark.parametrize(
+    "missing, importers",
+    [
+        ("click", ["oauthkit.cli.commands"]),
+        ("rich", ["oauthkit.cli.commands", "oauthkit.cli.display"]),
+    ],
+)
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, missing: str, importers: list[str]
+) -> None:
+    for importer in importers:
+        monkeypatch.delitem(sys.modules, importer)
+    monkeypatch.setitem(sys.modules, missing, None)
 
     with pytest.raises(SystemExit, match=r"pip install 'oauthkit\[cli\]'"):
         cli.main()

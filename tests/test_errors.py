@@ -14,6 +14,7 @@ from oauthkit.errors import (
     InvalidClient,
     InvalidGrant,
     LeaseLost,
+    LeaseTaken,
     OAuthKitError,
     ReauthorizationRequired,
     Recovery,
@@ -47,6 +48,7 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
         "EndpointError",
         "StoreError",
         "LeaseLost",
+        "LeaseTaken",
     ]
     assert {kind.__name__ for kind in EVERY} == set(drawn)
 
@@ -67,6 +69,7 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
         (EndpointError, OAuthKitError, Recovery.CHANGE_REQUEST),
         (StoreError, OAuthKitError, Recovery.RETRY_LATER),
         (LeaseLost, StoreError, Recovery.RETRY_LATER),
+        (LeaseTaken, StoreError, Recovery.RETRY_LATER),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
@@ -146,6 +149,19 @@ def test_an_endpoint_error_tells_the_needed_scope() -> None:
     error = EndpointError("refused", status_code=403, required_scope="admin")
 
     assert error.required_scope == "admin"
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+def test_the_text_of_an_error_is_one_line_of_bounded_length(kind: type[OAuthKitError]) -> None:
+    """A key of a user's, or a header of a server's, may stand in it."""
+    error = kind("a key\x1b\n" + "k" * 900_000)
+    if isinstance(error, ResponseError | EndpointError):
+        error.excerpt = "e\n" * 900_000
+
+    assert str(error).startswith("a key\\x1b\\x0ak")
+    assert str(error).isprintable()
+    assert len(str(error)) < 10_000
+    assert error.args[0].endswith("k" * 900_000)
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)

@@ -2,8 +2,17 @@ import logging
 
 import pytest
 
-from oauthkit.errors import InvalidClient
-from oauthkit.events import Event, RenewalFailed, TokenAdopted, TokenRejected, emit
+from oauthkit.errors import InvalidClient, StoreError
+from oauthkit.events import (
+    LONGEST_LINE,
+    Event,
+    RenewalFailed,
+    StoreFailed,
+    TokenAdopted,
+    TokenRejected,
+    TokenRenewed,
+    emit,
+)
 
 FAILED = RenewalFailed(
     key="k", error=InvalidClient("invalid_client", status_code=401), usable=True, pause=1.0
@@ -39,6 +48,50 @@ def test_a_hook_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> Non
     emit(FAILED, hook)
     assert caplog.records[-1].levelno == logging.ERROR
     assert "RenewalFailed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        TokenRenewed(
+            key="k",
+            grant_type="client_credentials",
+            seconds=0.1,
+            expires_at=None,
+            requested_scope="s" * 900_000,
+            scope="s" * 900_000,
+        ),
+        TokenAdopted(key="\x00\u202e" * 900_000),
+        RenewalFailed(
+            key="k", error=InvalidClient("e\n" * 900_000), usable=True, pause=float("inf")
+        ),
+        StoreFailed(key="k", error=StoreError("\x1b[31m" * 900_000)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_an_event_is_one_line_of_bounded_length(
+    event: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[Event] = []
+    with caplog.at_level(logging.DEBUG, logger="oauthkit"):
+        emit(event, seen.append)
+    (message,) = caplog.messages
+    assert len(message) == LONGEST_LINE + 1
+    assert message.endswith("…")
+    assert message.isprintable()
+    assert seen == [event]  # whole: the hook is the application's own
+
+
+def test_an_event_that_nobody_logs_is_not_printed_at_all() -> None:
+    class UnprintableEvent(Event):
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    logging.getLogger("oauthkit").setLevel(logging.CRITICAL)
+    try:
+        emit(UnprintableEvent(key="k"), None)
+    finally:
+        logging.getLogger("oauthkit").setLevel(logging.NOTSET)
 
 
 def test_the_library_prints_nothing_by_itself() -> None:

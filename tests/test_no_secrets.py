@@ -18,8 +18,8 @@ import pytest
 
 import oauthkit
 from oauthkit.errors import OAuthKitError
+from oauthkit.operations import fetch_token
 from oauthkit.protocol.authorization import AuthorizationRequest
-from oauthkit.protocol.bearer import authorization_header
 from oauthkit.protocol.client_auth import ClientSecretBasic, ClientSecretPost
 from oauthkit.protocol.formats import FORM, JSON, MULTIPART, XML, RequestFormat
 from oauthkit.protocol.grants import (
@@ -30,12 +30,16 @@ from oauthkit.protocol.grants import (
     ResourceOwnerPassword,
 )
 from oauthkit.protocol.messages import Headers, HTTPRequest, HTTPResponse
+from oauthkit.protocol.pkce import new_verifier
+from oauthkit.protocol.presentation import BEARER
+from oauthkit.protocol.refusals import ErrorRule
 from oauthkit.protocol.secret import NoPickle, SecretStr, secret
 from oauthkit.protocol.server import AuthorizationServer, rename_fields
 from oauthkit.protocol.token import Token
-from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.session import AsyncTokenSession
 from oauthkit.stores.memory import MemoryStore
+from tests.asking import authenticated, token_request
 
 CANARY = "canary"
 VERIFIER = f"{CANARY}-verifier-{'v' * 40}"
@@ -75,7 +79,7 @@ CLIENTS = [
     ClientSecretBasic("reporter", f"{CANARY}-secret", raw=True),
     ClientSecretPost("reporter", f"{CANARY}-secret"),
 ]
-ADDITIONAL = {"client_assertion": f"{CANARY}-assertion"}
+ADDITIONAL = {"user_assertion": f"{CANARY}-assertion"}
 GRANTS: list[GrantStrategy] = [
     ClientCredentials(additional=ADDITIONAL),
     AuthorizationCode(
@@ -88,7 +92,7 @@ GRANTS: list[GrantStrategy] = [
     ResourceOwnerPassword(username="ada", password=f"{CANARY} password", additional=ADDITIONAL),
 ]
 REQUESTS = [
-    build_token_request(SERVER, client_auth, attrs.evolve(grant, request_format=request_format))
+    token_request(SERVER, client_auth, attrs.evolve(grant, request_format=request_format))
     for client_auth in CLIENTS
     for grant in GRANTS
     for request_format in (FORM, MULTIPART, JSON, XML)
@@ -103,7 +107,7 @@ VALUES: list[Any] = [
     TOKEN,
     LOGIN,
     *CLIENTS,
-    *(client_auth.authenticate(SERVER) for client_auth in CLIENTS),
+    *(authenticated(client_auth, SERVER) for client_auth in CLIENTS),
     *GRANTS,
     *(grant.parameters() for grant in GRANTS),
     *(grant.renewal(TOKEN) for grant in GRANTS),
@@ -206,7 +210,7 @@ def answered_plainly(content: str, content_type: str, *, status: int = 200) -> C
 
 
 def built(grant: GrantStrategy, *, client: int = 0) -> Callable[[], object]:
-    return lambda: build_token_request(SERVER, CLIENTS[client], grant)
+    return lambda: token_request(SERVER, CLIENTS[client], grant)
 
 
 def encoded(request_format: RequestFormat, text: str) -> Callable[[], object]:
@@ -215,11 +219,12 @@ def encoded(request_format: RequestFormat, text: str) -> Callable[[], object]:
     )
 
 
-def called_back(callback: Any) -> Callable[[], object]:
-    login = AuthorizationRequest.from_dict({**LOGIN.to_dict(), "issuer_required": False})
+def called_back(*callbacks: Any) -> Callable[[], object]:
+    changes = {"issuer_required": False, "code_verifier": f"{CANARY}-{new_verifier()}"}
+    login = AuthorizationRequest.from_dict({**LOGIN.to_dict(), **changes})
 
     def accept() -> object:
-        return login.accept(callback)
+        return [login.accept(callback) for callback in callbacks]
 
     return accept
 
@@ -264,6 +269,22 @@ FAILURES: dict[str, Callable[[], object]] = {
         f'"error_uri":"https://a.example/?{CANARY}%20pass%2Fword%2B1","access_token":"{CANARY}"}}',
         status=400,
     ),
+    "refusal by rule": answered(
+        f'{{"fault":"{CANARY} pass/word+1","error_uri":"/{CANARY}","token":"{CANARY}"}}',
+        server=attrs.evolve(SERVER, errors=(ErrorRule("invalid_grant", member="fault"),)),
+    ),
+    "refusal by rule and adapter": answered(
+        f'{{"fault":1,"token":"{CANARY}"}}',
+        server=attrs.evolve(
+            SERVER, errors=(ErrorRule("invalid_grant", member="fault"),), adapt=stranger
+        ),
+    ),
+    "refusal by status": answered(
+        f"wrong: {CANARY} pass/word+1",
+        "text/plain",
+        status=403,
+        server=attrs.evolve(SERVER, errors=(ErrorRule("invalid_grant", status=403),)),
+    ),
     "refusal in other words": answered(f"wrong: {CANARY} pass/word+1", "text/plain", status=403),
     "redirect": answered(f"moved {CANARY}", "text/plain", status=307),
     "busy": answered(f"busy {CANARY}", "text/plain", status=503),
@@ -303,15 +324,32 @@ FAILURES: dict[str, Callable[[], object]] = {
     "wider refresh": lambda: RefreshToken(refresh_token=CANARY, scope="a b").renewal(
         attrs.evolve(TOKEN, scope="a")
     ),
-    "token type": lambda: authorization_header(attrs.evolve(TOKEN, token_type="mac")),
-    "token characters": lambda: authorization_header(Token(f"{CANARY}\r\n")),
+    "token type": lambda: BEARER.authorization(attrs.evolve(TOKEN, token_type="mac")),
+    "token characters": lambda: BEARER.authorization(Token(f"{CANARY}\r\n")),
     "kept token": lambda: Token.from_dict({**TOKEN.to_dict(), "scope": [CANARY]}),
     "kept token further": lambda: RichToken.from_dict(
         {**TOKEN.to_dict(), "extra": {"level": CANARY}}
     ),
     "kept token extra": lambda: Token.from_dict({**TOKEN.to_dict(), "extra": CANARY}),
     "kept token text": lambda: Token.from_dict(CANARY),  # type: ignore[arg-type]
-    "kept login": lambda: AuthorizationRequest.from_dict({**LOGIN.to_dict(), "x": CANARY}),
+    "kept login": lambda: AuthorizationRequest.from_dict({**LOGIN.to_dict(), "nonce": [CANARY]}),
+    "kept login of a newer version": lambda: AuthorizationRequest.from_dict(
+        {**LOGIN.to_dict(), "version": 3, "x": CANARY}
+    ),
+    "kept token of a newer version": lambda: Token.from_dict(
+        {**TOKEN.to_dict(), "version": 3, "x": CANARY}
+    ),
+    "another library's token": lambda: Token.from_dict({"access_token": CANARY, "expires_in": 5}),
+    "another library's lifetime": lambda: Token.from_response(
+        {"access_token": CANARY, "expires_in": CANARY}
+    ),
+    "another library's scope": lambda: Token.from_response(
+        {"access_token": CANARY, "scope": [CANARY, 5]}
+    ),
+    "another library's text": lambda: Token.from_response(CANARY),  # type: ignore[arg-type]
+    "another library's token of an unknown moment": lambda: Token.from_response(
+        {"access_token": CANARY, "refresh_token": CANARY, "expires_in": 5}
+    ),
     "kept login verifier": lambda: AuthorizationRequest.from_dict(
         {**LOGIN.to_dict(), "code_verifier": CANARY}
     ),
@@ -322,6 +360,7 @@ FAILURES: dict[str, Callable[[], object]] = {
     "callback twice": called_back(f"{GOOD}&code={CANARY}"),
     "callback of another issuer": called_back(f"{GOOD}&iss=https://evil.example"),
     "callback refused": called_back(f"{GOOD}&error=access_denied"),
+    "callback again": called_back(GOOD, GOOD),
     "callback without code": called_back(f"state={CANARY}-state&session={CANARY}"),
     "callback in pairs": called_back([("code", CANARY), ("code", CANARY)]),
     "callback in a mapping": called_back({"code": [CANARY, CANARY]}),
@@ -407,10 +446,28 @@ async def test_nothing_behind_a_session_prints_a_secret() -> None:
             client, grant=ClientCredentials(), store=store, key="k", on_event=told.append
         )
         await session.token()
-        renewer = session._renewer
-        values = [session, session.auth, renewer, *told, await store.load("k")]
+        source = session._source
+        values = [session, session.auth, source, *told, await store.load("k")]
         for value in [*values, vars(session), vars(session.auth), vars(store)]:
             assert CANARY not in printed(value)
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+async def test_a_code_that_comes_twice_shows_no_secret_in_its_frames(status: int) -> None:
+    """O2-40, AT-69, AT-70: nor does the first one, which the server echoes."""
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=request.content)
+
+    code = AuthorizationCode(code=f"{CANARY}-{new_verifier()}", code_verifier=VERIFIER)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(echo)) as client:
+        for _ in range(2):
+            with pytest.raises(OAuthKitError) as caught:
+                await fetch_token(client, SERVER, CLIENTS[0], code)
+
+            for error in chain(caught.value):
+                assert CANARY not in f"{error}{error!r}{vars(error)}"
+                assert [where for where, shown in our_locals(error) if CANARY in shown] == []
 
 
 @pytest.mark.parametrize("url", ["/report", "https://elsewhere.example/"])

@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.resources
 import inspect
+import pkgutil
 import subprocess
 import sys
 from typing import Any
@@ -31,8 +32,10 @@ NAMES = [
     "ClientSecretBasic",
     "ClientSecretPost",
     "ConfigurationError",
+    "Discovered",
     "EndpointError",
     "ErrorResponse",
+    "ErrorRule",
     "FormRequest",
     "GrantStrategy",
     "InvalidClient",
@@ -40,6 +43,7 @@ NAMES = [
     "JSONRequest",
     "Lease",
     "LeaseLost",
+    "LeaseTaken",
     "MemoryStore",
     "MultipartRequest",
     "OAuthKitError",
@@ -48,6 +52,7 @@ NAMES = [
     "Recovery",
     "RedisStore",
     "RefreshToken",
+    "Rejection",
     "RenewalPolicy",
     "Repeat",
     "RequestFormat",
@@ -55,41 +60,88 @@ NAMES = [
     "ResponseError",
     "SQLiteStore",
     "SealedStore",
+    "SessionStatus",
     "StoreError",
     "Token",
     "TokenStore",
     "TransportError",
     "XMLRequest",
     "__version__",
+    "discover",
     "fetch_token",
+    "keeper",
     "parse_challenges",
     "rename_fields",
     "secret",
 ]
 
+METADATA = (
+    "jwks_uri=, userinfo_endpoint=, revocation_endpoint=, introspection_endpoint=, "
+    "end_session_endpoint=, device_authorization_endpoint=, "
+    "pushed_authorization_request_endpoint=, registration_endpoint=, "
+    "service_documentation=, op_policy_uri=, op_tos_uri=, "
+    "code_challenge_methods_supported=, scopes_supported=, response_types_supported=, "
+    "response_modes_supported=, grant_types_supported=, "
+    "token_endpoint_auth_methods_supported=, "
+    "token_endpoint_auth_signing_alg_values_supported=, "
+    "revocation_endpoint_auth_methods_supported=, "
+    "revocation_endpoint_auth_signing_alg_values_supported=, "
+    "introspection_endpoint_auth_methods_supported=, "
+    "introspection_endpoint_auth_signing_alg_values_supported=, "
+    "id_token_signing_alg_values_supported=, id_token_encryption_alg_values_supported=, "
+    "id_token_encryption_enc_values_supported=, userinfo_signing_alg_values_supported=, "
+    "userinfo_encryption_alg_values_supported=, userinfo_encryption_enc_values_supported=, "
+    "introspection_signing_alg_values_supported=, "
+    "introspection_encryption_alg_values_supported=, "
+    "introspection_encryption_enc_values_supported=, "
+    "request_object_signing_alg_values_supported=, "
+    "authorization_signing_alg_values_supported=, dpop_signing_alg_values_supported=, "
+    "subject_types_supported=, acr_values_supported=, claims_supported=, "
+    "claim_types_supported=, prompt_values_supported=, display_values_supported=, "
+    "ui_locales_supported=, claims_locales_supported=, "
+    "authorization_response_iss_parameter_supported=, "
+    "require_pushed_authorization_requests=, require_signed_request_object=, "
+    "claims_parameter_supported=, tls_client_certificate_bound_access_tokens=, "
+    "backchannel_logout_supported=, backchannel_logout_session_supported=, "
+    "mtls_endpoint_aliases=, metadata="
+)
+"""The names of RFC 8414 and OpenID Connect Discovery."""
+
 SIGNATURES = {
     oauthkit.Token: (
         "access_token, token_type=, issued_at=, expires_at=, refresh_token=, refresh_expires_at=, "
-        "scope=, id_token=, extra="
+        "scope=, id_token=, extra=, *, issuer=, token_endpoint=, client_id=, unknown="
     ),
     oauthkit.Token.fresh: "self, *, now, leeway",
     oauthkit.Token.to_dict: "self",
     oauthkit.Token.from_dict: "data",
+    oauthkit.AuthorizationServer.endpoint: "self, name",
+    oauthkit.Discovered.server: "self, http",
+    oauthkit.Discovered.within: "self, http, seconds",
+    oauthkit.Discovered.doubt: "self, server",
     oauthkit.AuthorizationServer: (
-        "token_endpoint, *, issuer=, authorization_endpoint=, code_challenge_methods_supported=, "
-        "authorization_response_iss_parameter_supported=, request_format=, accept=, adapt=, "
-        "adapt_request=, token_class=, default_token_type=, allow_plain_http="
+        f"token_endpoint, *, {METADATA}, issuer=, authorization_endpoint=, request_format=, "
+        "accept=, adapt=, adapt_request=, errors=, success_status=, token_class=, "
+        "default_token_type=, allow_plain_http="
     ),
+    oauthkit.ErrorRule: "error, *, status=, member=, values=, grant_type=",
+    oauthkit.Rejection: "*, status=, schemes=, errors=",
     oauthkit.PublicClient: "client_id",
     oauthkit.ClientSecretBasic: "client_id, client_secret, *, raw=",
     oauthkit.ClientSecretPost: "client_id, client_secret",
-    oauthkit.ClientCredentials: "*, request_format=, additional=, scope=",
+    oauthkit.Authentication: "headers=, parameters=",
+    oauthkit.ClientAuth.authenticate: "self, server, *, endpoint, now",
+    oauthkit.ClientCredentials: "*, request_format=, additional=, refresh_additional=, scope=",
     oauthkit.AuthorizationCode: (
-        "*, request_format=, additional=, code, redirect_uri=, code_verifier=, token_endpoint=, "
-        "extra="
+        "*, request_format=, additional=, refresh_additional=, code, redirect_uri=, "
+        "code_verifier=, token_endpoint=, extra="
     ),
-    oauthkit.RefreshToken: "*, request_format=, additional=, refresh_token, scope=",
-    oauthkit.ResourceOwnerPassword: ("*, request_format=, additional=, username, password, scope="),
+    oauthkit.RefreshToken: (
+        "*, request_format=, additional=, refresh_additional=, refresh_token, scope="
+    ),
+    oauthkit.ResourceOwnerPassword: (
+        "*, request_format=, additional=, refresh_additional=, username, password, scope="
+    ),
     oauthkit.GrantStrategy.parameters: "self",
     oauthkit.GrantStrategy.renewal: "self, token",
     oauthkit.AuthorizationRequest.new: (
@@ -102,11 +154,11 @@ SIGNATURES = {
     oauthkit.XMLRequest: "*, root, namespace, content_type=",
     oauthkit.RenewalPolicy: (
         "*, leeway=, jitter=, timeout=, save_timeout=, recheck=, default_life=, longest_pause=, "
-        "without_store=, capacity="
+        "idle_life=, concurrency=, renew_without_lease=, capacity="
     ),
     oauthkit.AsyncTokenSession: (
         "http=, *, server, client_auth, grant=, base_url=, origins=, store=, key=, token=, "
-        "policy=, token_http=, clock=, on_event="
+        "policy=, renew_on=, cookies=, token_http=, clock=, on_event="
     ),
     oauthkit.AsyncTokenSession.request: "self, method, url, **options",
     oauthkit.AsyncTokenSession.get: "self, url, **options",
@@ -122,6 +174,8 @@ SIGNATURES = {
     oauthkit.AsyncTokenSession.for_key: "self, key, *, grant=",
     oauthkit.AsyncTokenSession.auth_for: "self, client",
     oauthkit.AsyncTokenSession.aclose: "self",
+    oauthkit.discover: "http, issuer, *, accept_issuer=, timeout=, clock=",
+    oauthkit.Discovered: ("issuer, *, accept_issuer=, adjust=, life=, timeout=, clock="),
     oauthkit.fetch_token: "http, server, client_auth, grant, *, timeout=, clock=",
     oauthkit.rename_fields: "names",
     ads.Environment: "name, default",
@@ -262,6 +316,8 @@ def test_every_public_method_has_a_docstring(name: str) -> None:
         oauthkit.AuthorizationServer,
         oauthkit.ClientSecretBasic,
         oauthkit.ClientSecretPost,
+        oauthkit.Discovered,
+        oauthkit.ErrorRule,
         oauthkit.GrantStrategy,
         oauthkit.RenewalPolicy,
         oauthkit.Token,
@@ -279,7 +335,17 @@ LOADED = "import sys; before = {{*sys.modules}}; import {}; print(*{{*sys.module
 """Leaves out what was there before, such as what measures coverage."""
 
 
-@pytest.mark.parametrize("module", ["oauthkit", "oauthkit.services", "oauthkit.events"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "oauthkit",
+        "oauthkit.events",
+        "oauthkit.keeping",
+        "oauthkit.operations",
+        "oauthkit.services",
+        "oauthkit.session",
+    ],
+)
 def test_an_import_loads_nothing_optional(module: str) -> None:
     loaded = subprocess.run(  # noqa: S603 - this very interpreter
         [sys.executable, "-c", LOADED.format(module)],
@@ -292,9 +358,41 @@ def test_an_import_loads_nothing_optional(module: str) -> None:
     assert {name.partition(".")[0] for name in loaded.stdout.split()} & OPTIONAL == set()
 
 
-@pytest.mark.parametrize("name", ["RedisStore", "SQLiteStore", "SealedStore"])
-def test_a_store_that_not_everybody_needs_is_loaded_when_it_is_asked_for(name: str) -> None:
-    assert getattr(oauthkit, name).__module__.startswith("oauthkit.stores.")
+def shown_by(script: str) -> str:
+    """Return what a fresh interpreter prints."""
+    done = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=50
+    )
+    return done.stdout.strip()
+
+
+def test_an_import_loads_no_name_before_it_is_asked_for() -> None:
+    """A session a tenth of a second, `Token` and the errors less."""
+    loaded = LOADED.format("oauthkit") + "; oauthkit.ConfigurationError; print(*sys.modules)"
+    before, after = (set(line.split()) for line in shown_by(loaded).splitlines())
+
+    assert {name for name in before if name.startswith("oauthkit")} == {
+        "oauthkit",
+        "oauthkit.version",
+    }
+    assert "oauthkit.errors" in after
+    assert "oauthkit.session" not in after
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_is_loaded_late_is_there_whatever_was_loaded_before(name: str) -> None:
+    """Importing a module puts it where the package's attribute of that name is."""
+    value = getattr(oauthkit, name)
+    for module in pkgutil.iter_modules(oauthkit.__path__):
+        assert module.name != name
+    assert name in dir(oauthkit)
+    assert getattr(oauthkit, name) is value
+    assert oauthkit.__dict__[name] is value
+
+
+@pytest.mark.parametrize("room", ["errors", "events", "protocol", "renewal", "session", "stores"])
+def test_a_module_is_reached_through_the_package(room: str) -> None:
+    assert shown_by(f"import oauthkit; print(oauthkit.{room}.__name__)") == f"oauthkit.{room}"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

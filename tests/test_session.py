@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
+import h11
 import httpx
 import httpx2
 import pytest
@@ -19,6 +20,7 @@ from oauthkit import (
     ClientCredentials,
     ClientSecretBasic,
     ConfigurationError,
+    GrantStrategy,
     MemoryStore,
     OAuthKitError,
     ReauthorizationRequired,
@@ -67,6 +69,20 @@ async def test_an_answer_may_be_streamed() -> None:
         session.stream("GET", "/report") as response,
     ):
         assert b"".join([chunk async for chunk in response.aiter_bytes(3)]) == b"x" * 10
+
+
+async def test_an_error_from_below_the_library_is_the_librarys_in_a_stream_too() -> None:
+    """Without a gate, as a transport that knows no limit has none."""
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        message = "an odd answer"
+        raise h11.RemoteProtocolError(message)
+
+    async with FakeAuthorizationServer().session(fail) as session:
+        await session.token()
+        with pytest.raises(httpx.RemoteProtocolError, match="cannot be read"):
+            async with session.stream("GET", "/report"):
+                pytest.fail("there is no answer")
 
 
 async def test_a_streamed_401_is_renewed_too() -> None:
@@ -159,22 +175,50 @@ async def test_the_clients_hooks_see_token_requests_unless_those_have_a_client_o
     assert seen == ["/token", "/shared", "/apart"]
 
 
-async def test_a_cache_in_front_of_the_api_gets_no_token_answer_to_keep() -> None:
-    """O2-32: token requests are POST, and a client of their own can carry them."""
-    fake, cached = FakeAuthorizationServer(), list[str]()
+class Cache(httpx.AsyncBaseTransport):
+    """A cache that keeps every answer that RFC 9111 §3 lets it keep, whatever its headers say."""
 
-    class Cache(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            cached.append(f"{request.method} {request.url.host}")
-            return await fake.transport().handle_async_request(request)
+    def __init__(self, fake: FakeAuthorizationServer) -> None:
+        self._server = fake.transport()
+        self.seen: list[str] = []
+        self.kept: dict[str, bytes] = {}
 
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(f"{request.method} {request.url.host}")
+        if str(request.url) in self.kept:
+            return httpx.Response(200, content=self.kept[str(request.url)])
+        response = await self._server.handle_async_request(request)
+        if request.method in {"GET", "HEAD"}:
+            self.kept[str(request.url)] = await response.aread()
+        return response
+
+
+async def test_a_cache_on_the_way_keeps_no_token_answer() -> None:
+    """O2-32: two sessions through one cache have a token each."""
+    fake = FakeAuthorizationServer()
+    cache = Cache(fake)
     async with (
-        httpx.AsyncClient(transport=Cache()) as http,
+        httpx.AsyncClient(transport=cache) as http,
+        fake.session(http=http) as one,
+        fake.session(http=http) as other,
+    ):
+        tokens = {(await session.token()).access_token for session in (one, other)}
+        await one.get("/report")
+    assert len(tokens) == 2
+    assert list(cache.kept) == ["https://api.example/report"]
+
+
+async def test_a_cache_in_front_of_the_api_does_not_even_see_a_token_answer() -> None:
+    """O2-32: where the token endpoint has a client of its own."""
+    fake = FakeAuthorizationServer()
+    cache = Cache(fake)
+    async with (
+        httpx.AsyncClient(transport=cache) as http,
         httpx.AsyncClient(transport=fake.transport()) as token_http,
         fake.session(http=http, token_http=token_http) as session,
     ):
         await session.get("/report")
-    assert cached == ["GET api.example"]
+    assert cache.seen == ["GET api.example"]
     assert len(fake.token_requests) == 1
 
 
@@ -232,6 +276,13 @@ async def test_a_session_of_its_own_client_closes_it(respx_mock: respx.MockRoute
     http = session.http
     assert isinstance(http, httpx.AsyncClient)
     assert http.is_closed
+
+
+async def test_a_client_of_its_own_lets_a_burst_wait_for_its_turn() -> None:
+    async with AsyncTokenSession(server=SERVER, client_auth=CLIENT) as session:
+        http = session.http
+        assert isinstance(http, httpx.AsyncClient)
+        assert http.timeout == httpx.Timeout(5.0, pool=60.0)
 
 
 async def test_a_client_that_was_given_stays_open() -> None:
@@ -350,12 +401,25 @@ async def test_fetching_a_token_never_holds_the_event_loop() -> None:
     assert min(longest) < 0.005
 
 
+async def test_a_lifetime_of_milliseconds_does_not_make_a_storm() -> None:
+    fake = FakeAuthorizationServer(expires_in=0.005)
+    async with fake.session() as session:
+        for _ in range(200):
+            await session.token()
+            fake.advance(0.01)
+    assert len(fake.token_requests) <= 5
+
+
 # The gate
 
 
-async def test_a_client_of_httpx_gets_a_gate_as_wide_as_its_pool() -> None:
-    assert session_of(httpx.AsyncClient())._gate is not None
-    assert session_of(httpx2.AsyncClient())._gate is None
+def refuse(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError(str(request.url))
+
+
+async def test_a_client_with_a_pool_gets_one_gate_for_all_its_sessions() -> None:
+    assert session_of(httpx2.AsyncClient())._gate is not None
+    assert session_of(httpx.AsyncClient(transport=httpx.MockTransport(refuse)))._gate is None
     async with httpx.AsyncClient() as http:
         assert session_of(http)._gate is session_of(http).for_key("k")._gate is not None
         async with httpx.AsyncClient() as other:
@@ -383,6 +447,24 @@ async def test_a_call_cancelled_at_the_gate_leaves_no_hole(respx_mock: respx.Moc
                 go_on.set()
             assert (await session.get("/three")).status_code == 200
     assert [request.path for request in fake.api_requests] == ["/one", "/three"]
+
+
+async def test_a_request_that_fails_leaves_its_place(respx_mock: respx.MockRouter) -> None:
+    fake = FakeAuthorizationServer()
+
+    def api(request: httpx.Request) -> httpx.Response:
+        return refuse(request) if request.url.path == "/cut" else httpx.Response(200)
+
+    fake.mount(respx_mock, api)
+    limits = httpx.Limits(max_connections=1)
+    async with httpx.AsyncClient(limits=limits) as http, fake.session(http=http) as session:
+        for _ in range(3):
+            with pytest.raises(httpx.ConnectError):
+                await session.get("/cut")
+            with pytest.raises(httpx.ConnectError):
+                await session.stream("GET", "/cut").__aenter__()
+        with anyio.fail_after(5):
+            assert (await session.get("/report")).status_code == 200
 
 
 async def test_a_stream_takes_its_place_at_the_gate(respx_mock: respx.MockRouter) -> None:
@@ -417,15 +499,26 @@ async def test_each_key_has_a_token_of_its_own() -> None:
     assert ada.http is app.http
 
 
-async def test_a_grant_of_the_client_itself_is_shared_and_a_resource_owners_is_not() -> None:
+@pytest.mark.parametrize("grant", [PASSWORD, ClientCredentials()], ids=["owner", "client"])
+async def test_no_grant_is_inherited(grant: GrantStrategy) -> None:
+    """A user without a token would else act as the application, or as somebody else."""
     fake = FakeAuthorizationServer()
-    async with fake.session(grant=PASSWORD) as session:
+    async with fake.session(grant=grant) as session:
         await session.token()
         with pytest.raises(ReauthorizationRequired):
             await session.for_key("bob").token()
         assert (await session.for_key("bob", grant=ClientCredentials()).token()).access_token
-    async with fake.session(grant=ClientCredentials()) as session:
-        assert await session.for_key("tenant").token() != await session.token()
+
+
+async def test_an_expired_login_stays_its_owners() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await store.save("ada", fake.issue())
+    fake.advance(61)
+    async with fake.session(grant=ClientCredentials(), store=store, key="app") as app:
+        assert (await app.for_key("ada").token()).refresh_token == "refresh-token-3"
+    assert [request.parameters["grant_type"] for request in fake.token_requests] == [
+        "refresh_token"
+    ]
 
 
 async def test_a_derived_session_begins_with_no_token_of_another() -> None:
@@ -444,10 +537,43 @@ async def test_no_resource_owner_can_be_mistaken_for_the_session_itself() -> Non
         for name in ("token", "None", "default"):
             with pytest.raises(ReauthorizationRequired):
                 await session.for_key(name).token()
-        own = session._renewer.replacement.key
-        for name in (own, ""):
+        own = session._source.plan.key
+        for name in (own, " ", "\t\n"):
             with pytest.raises(ConfigurationError, match="give a name of its own to each"):
                 session.for_key(name)
+
+
+@pytest.mark.parametrize(
+    "key, reason",
+    [
+        ("", "the key is empty"),
+        (None, "not None"),
+        (17, "not an int"),
+        (b"ada", "not a bytes"),
+        (["ada"], "not a list"),
+    ],
+)
+async def test_what_is_no_key_is_refused_wherever_one_is_taken(key: Any, reason: str) -> None:
+    """A user's id that is missing or a number was "retry later", or somebody else's token."""
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    async with fake.session(grant=None, store=store, key="app") as session:
+        with pytest.raises(ConfigurationError, match=reason):
+            session.for_key(key)
+    if key is not None:
+        with pytest.raises(ConfigurationError, match=reason):
+            await fail_to_begin(fake, store=store, key=key)
+
+
+async def fail_to_begin(fake: FakeAuthorizationServer, **settings: Any) -> None:
+    async with fake.session(grant=None, **settings):
+        pytest.fail("this session cannot work")
+
+
+async def test_the_key_of_a_session_without_one_is_its_own() -> None:
+    async with FakeAuthorizationServer().session(grant=PASSWORD) as session:
+        own = session._source.plan.key
+    with pytest.raises(ConfigurationError, match="give a name of its own to each"):
+        await fail_to_begin(FakeAuthorizationServer(), store=MemoryStore(), key=own)
 
 
 async def test_derived_sessions_share_the_running_renewal() -> None:
@@ -473,9 +599,92 @@ async def test_closing_a_derived_session_closes_no_client(respx_mock: respx.Mock
         grant=fake.grant,
         base_url="https://api.example",
     ) as session:
-        async with session.for_key("tenant") as derived:
+        async with session.for_key("tenant", grant=ClientCredentials()) as derived:
             await derived.get("/")
         assert (await session.get("/")).status_code == 200
+
+
+async def test_a_session_whose_closing_is_cut_short_closes_its_client_after_the_renewal(
+    respx_mock: respx.MockRouter,
+) -> None:
+    fake = FakeAuthorizationServer()
+    fake.mount(respx_mock)
+    session: AsyncTokenSession[Any] = AsyncTokenSession(
+        server=fake.server,
+        client_auth=fake.client_auth,
+        grant=fake.grant,
+        base_url="https://api.example",
+    )
+    client: Any = session.http
+    with anyio.fail_after(5):
+        with fake.hold() as held:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.token)
+                await held.arrived()
+                with anyio.CancelScope() as closing:
+                    tasks.start_soon(cancel_soon, closing)
+                    await session.aclose()
+                assert not client.is_closed
+                held.release()
+        while not client.is_closed:  # noqa: ASYNC110 - a client tells nobody
+            await anyio.sleep(0.01)
+    assert session.status().condition == "fresh"
+
+
+async def test_a_client_that_was_handed_in_stays_open_however_the_closing_ends() -> None:
+    fake = FakeAuthorizationServer()
+    http = httpx.AsyncClient(transport=fake.transport())
+    async with http:
+        session = session_of(
+            http, server=fake.server, client_auth=fake.client_auth, grant=fake.grant
+        )
+        with anyio.fail_after(5), fake.hold() as held:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.token)
+                await held.arrived()
+                with anyio.CancelScope() as closing:
+                    tasks.start_soon(cancel_soon, closing)
+                    await session.aclose()
+                held.release()
+        await session.settled()
+        assert not http.is_closed
+
+
+async def cancel_soon(scope: anyio.CancelScope) -> None:
+    await anyio.sleep(0.01)
+    scope.cancel()
+
+
+async def test_closing_a_derived_session_ends_no_work_of_others() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    for key in ("ada", "bob"):
+        await store.save(key, fake.issue())
+    fake.advance(61)
+    async with fake.session(grant=None, store=store, key="app") as app:
+        with anyio.fail_after(5), fake.hold() as held:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(app.for_key("ada").get, "/inbox")
+                await held.arrived()
+                async with app.for_key("bob"), app.for_key("nobody"):
+                    pass
+                held.release()
+            assert app.for_key("ada").status().condition == "fresh"
+
+
+async def test_closing_a_derived_session_waits_for_its_own_renewal() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await store.save("ada", fake.issue())
+    fake.advance(61)
+    async with fake.session(grant=None, store=store, key="app") as app:
+        with anyio.fail_after(5), fake.hold() as held:
+            async with app.for_key("ada") as ada, anyio.create_task_group() as tasks:
+                tasks.start_soon(ada.get, "/inbox")
+                await held.arrived()
+                tasks.cancel_scope.cancel()
+                held.release()
+            saved = await store.load("ada")
+    assert saved is not None
+    assert saved.refresh_token == "refresh-token-3"
 
 
 async def test_closing_the_session_waits_for_the_renewals_of_derived_ones() -> None:
@@ -506,7 +715,7 @@ def test_a_derived_session_is_made_in_microseconds_and_leaves_nothing_behind() -
     finally:
         gc.enable()
     assert best < 0.0005
-    assert len(session._states._states) == 100
+    assert len(session._shared.items()) == 100
 
 
 def _timed(call: Callable[[str], object]) -> float:
@@ -523,28 +732,33 @@ def _timed(call: Callable[[str], object]) -> float:
     [
         ({"store": MemoryStore()}, "store= and key= come together"),
         ({"key": "k"}, "store= and key= come together"),
-        ({"store": MemoryStore(), "key": ""}, "key= is empty"),
-        ({"server": None}, "server= takes an object of AuthorizationServer, not a NoneType"),
-        ({"client_auth": "app"}, "client_auth= takes an object of ClientAuth, not a str"),
-        ({"grant": ClientCredentials}, "not ClientCredentials"),
-        ({"policy": None}, "policy= takes an object of RenewalPolicy"),
+        ({"store": MemoryStore(), "key": ""}, "the key is empty"),
+        ({"server": None}, "server= takes an AuthorizationServer or a Discovered, not None"),
+        ({"client_auth": "app"}, "client_auth= takes a ClientAuth, not a str"),
+        ({"grant": ClientCredentials}, "not the class ClientCredentials"),
+        ({"policy": None}, "policy= takes a RenewalPolicy, not None"),
         ({"clock": object()}, "time() and monotonic()"),
         (
             {"store": MemoryStore(lease_seconds=30), "key": "k"},
             "raise the one or lower the other",
         ),
-        ({"http": object()}, "httpx.AsyncClient or an httpx2.AsyncClient is needed"),
-        ({"http": httpx.Client()}, "an httpx.AsyncClient is needed, not a Client"),
-        ({"token_http": httpx.Client()}, "an httpx.AsyncClient is needed"),
+        ({"http": object()}, "http= takes an httpx.AsyncClient or an httpx2.AsyncClient"),
+        (
+            {"http": httpx.Client()},
+            "an httpx.AsyncClient or an httpx2.AsyncClient or None, not a Client",
+        ),
+        ({"token_http": httpx.Client()}, "token_http= takes an httpx.AsyncClient"),
         ({"base_url": "http://api.example"}, "allow_plain_http=True"),
         ({"origins": ["http://api.example"]}, "allow_plain_http=True"),
         ({"origins": ["api.example"]}, "absolute https:// URL"),
         ({"origins": "https://api.example"}, "write origins=[…]"),
         ({"base_url": "/v1"}, "absolute https:// URL"),
-        ({"base_url": httpx.URL("https://api.example")}, "as a text, not URL"),
+        (
+            {"base_url": httpx.URL("https://api.example")},
+            "base_url= takes a text or None, not an URL",
+        ),
         ({"http": httpx.AsyncClient(base_url="http://api.example")}, "allow_plain_http=True"),
     ],
-    ids=repr,
 )
 def test_a_setting_that_cannot_work_says_what_to_change(
     settings: dict[str, Any], remedy: str
@@ -577,11 +791,19 @@ def test_a_policy_that_cannot_work_names_the_number(settings: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:80", "http://a.localhost"]
+    "url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:80", "http://127.8.9.1"]
 )
 def test_plain_http_to_this_machine_is_allowed(url: str) -> None:
     """BT-11, O2-12."""
     session_of(base_url=url)
+
+
+def test_a_name_below_localhost_may_be_another_machine() -> None:
+    """BT-11."""
+    with pytest.raises(ConfigurationError, match="plain http"):
+        session_of(base_url="http://a.localhost")
+    with pytest.raises(ConfigurationError, match="plain http"):
+        AuthorizationServer("http://auth.localhost/token")
 
 
 async def test_plain_http_elsewhere_must_be_said_aloud() -> None:
@@ -605,7 +827,7 @@ async def test_a_closed_client_is_told_as_that() -> None:
 
 def test_the_leases_of_a_session_without_a_store_live_longer_than_any_renewal() -> None:
     session = session_of(policy=RenewalPolicy(timeout=1000))
-    store = session._renewer.replacement.store
+    store = session._source.performer.store
     assert isinstance(store, MemoryStore)
     assert store.lease_seconds > 2000
 
@@ -616,7 +838,7 @@ def test_the_leases_of_a_session_without_a_store_live_longer_than_any_renewal() 
 def test_the_repr_names_the_token_endpoint_and_the_key_and_no_secret() -> None:
     server = AuthorizationServer("https://auth.example/token?tenant=canary")
     session = session_of(server=server, store=MemoryStore(), key="ada")
-    assert repr(session) == "<AsyncTokenSession https://auth.example/token key='ada'>"
+    assert repr(session) == "<AsyncTokenSession https://auth.example/token key='ada': none>"
 
 
 async def test_a_block_that_is_cancelled_closes_its_session(respx_mock: respx.MockRouter) -> None:

@@ -6,9 +6,9 @@ import sys
 def main() -> None:
     """Run `oauthkit`, or say how to install what it needs."""
     try:
-        from oauthkit.cli.commands import oauthkit  # noqa: PLC0415 - click may be missing
+        from oauthkit.cli.commands import oauthkit  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        if error.name != "click":
+        if error.name not in {"click", "rich", "h11"}:
             raise
         sys.exit("oauthkit's command line needs its extra: pip install 'oauthkit[cli]'")
     oauthkit(prog_name="oauthkit")

@@ -69,10 +69,9 @@ def demo(
     if report is None:
         click.echo("interrupted", err=True)
         context.exit(_INTERRUPTED)
+    display.show(report)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
-    else:
-        display.show(report)
     context.exit(0 if report.ok else 1)
 
 
@@ -87,7 +86,7 @@ def _run(plan: Plan, display: Display, backend: str) -> Report | None:
         report = anyio.run(run_demo, plan, display.watch, backend=backend)
     except* KeyboardInterrupt:  # trio hands it out in a group
         pass
-    except* BrokenPipeError:
+    except* (BrokenPipeError, SystemExit):  # which rich makes of it
         unread = True
     if unread:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -1,17 +1,19 @@
-"""How the demo is shown: as plain text, or to nobody."""
+"""How the demo is shown, with rich: a line that moves on a terminal, plain lines elsewhere."""
 
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Self
 
-import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
 
-from oauthkit.cli.plan import Progress
+from oauthkit.cli import plan
 from oauthkit.cli.report import Report, Row
 
-TITLES: Final[dict[str, str]] = {
+_TITLES: Final[dict[str, str]] = {
     "ads": "A ads",
     "hello": "B hello",
     "id_secret": "C id_secret",
@@ -20,30 +22,37 @@ TITLES: Final[dict[str, str]] = {
 }
 """What the systems are called in the table: by letter and module."""
 
-HEADINGS: Final = ("system", "grant", "format", "fetched", "refreshed", "calls", "slowest")
-NUMBERS_FROM: Final = 3
+_HEADINGS: Final = ("system", "grant", "format", "fetched", "refreshed", "calls", "slowest")
+_NUMBERS_FROM: Final = 3
 """The first column of numbers, which are set flush right."""
 
 _SHARES: Final = 4
+_NAMES: Final = "bold"
+_SYSTEMS: Final = "bold cyan"
 
 
-class Display(AbstractContextManager["Display"], Protocol):
-    """Show how far the demo is, and then what it found out."""
+class Display:
+    """Show how far the demo is, and a table at its end."""
 
-    def watch(self, progress: Progress) -> None:
-        """Show how far it is."""
-        ...
-
-    def show(self, report: Report) -> None:
-        """Show what it found out."""
-        ...
-
-
-class SilentDisplay:
-    """Show nothing."""
+    def __init__(self, console: Console | None = None) -> None:
+        """Take where to show it: standard output, unless told otherwise."""
+        self._console = console or Console(highlight=False)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[detail]}", style="dim"),
+            console=self._console,
+            expand=True,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=1.0, detail="")
+        self._now = plan.Progress(step="")
 
     def __enter__(self) -> Self:
-        """Return the display."""
+        """Begin to draw."""
+        self._bar.start()
         return self
 
     def __exit__(
@@ -52,82 +61,78 @@ class SilentDisplay:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Do nothing."""
+        """Stop drawing, and give the terminal back as it was."""
+        self._bar.stop()
 
-    def watch(self, progress: Progress) -> None:
-        """Show nothing."""
-
-    def show(self, report: Report) -> None:
-        """Show nothing."""
-
-
-class PlainDisplay(SilentDisplay):
-    """Show plain text, line by line."""
-
-    def __init__(self) -> None:
-        """Begin with the first step."""
-        self._last: tuple[str, int] = ("", 0)
-
-    def watch(self, progress: Progress) -> None:
-        """Print a line for every step, and every quarter of a longer one."""
-        step, quarter = progress.step, int(progress.share * _SHARES)
-        if step != self._last[0]:
-            click.echo(step)
-        elif quarter != self._last[1]:
-            click.echo(f"  {quarter / _SHARES:4.0%}  {progress.detail}")
-        self._last = step, quarter
+    def watch(self, progress: plan.Progress) -> None:
+        """Move the line; where none can move, print one for every step and quarter of a step."""
+        before, self._now = self._now, progress
+        if self._console.is_terminal:
+            self._move(before, progress)
+        elif progress.step != before.step:
+            self._print(progress.step)
+        elif int(progress.share * _SHARES) != int(before.share * _SHARES):
+            quarter = int(progress.share * _SHARES) / _SHARES
+            self._print(f"  {quarter:4.0%}  {progress.detail}")
 
     def show(self, report: Report) -> None:
         """Print the answers, the table and the verdict."""
-        click.echo()
+        if self._console.is_terminal:
+            self._done(self._now)
+        answers = Table.grid(padding=(0, 2))
         for name, answer in report.answers.items():
-            click.echo(f"  {name:<12} {answer}")
-        click.echo()
-        rows = [cells(row) for row in report.rows]
-        table = [HEADINGS, *without_repeats(rows), totals(report)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for number, line in enumerate(table):
-            if number in {1, len(table) - 1}:
-                click.echo("  ".join("-" * width for width in widths))
-            click.echo("  ".join(_aligned(line, widths)).rstrip())
-        click.echo()
-        for good, text in verdicts(report):
-            click.echo(f"{'ok ' if good else 'NOT'}  {text}")
+            answers.add_row(Text(f"  {name}", style=_NAMES), Text(str(answer)))
+        self._console.print("", answers, "", _table(report), "")
+        for good, text in _verdicts(report):
+            self._print(self._mark(good=good), Text(text))
+
+    def _move(self, before: plan.Progress, progress: plan.Progress) -> None:
+        if progress.step != before.step:
+            self._done(before)
+        self._bar.update(
+            self._task,
+            description=progress.step,
+            completed=progress.share,
+            detail=progress.detail,
+        )
+
+    def _done(self, progress: plan.Progress) -> None:
+        """Leave a step that is done above the line."""
+        if progress.step:
+            self._print(self._mark(good=True), Text(progress.step))
+
+    def _print(self, *parts: str | Text) -> None:
+        """Print one line, however wide: a line that is read by a program is not to be broken."""
+        self._console.print(*parts, sep=" ", markup=False, soft_wrap=True)
+
+    def _mark(self, *, good: bool) -> Text:
+        marks = "✓✗" if self._console.encoding.startswith("utf") else "+!"
+        return Text(marks[0], style="green") if good else Text(marks[1], style="bold red")
 
 
 def display_for(*, as_json: bool) -> Display:
     """Return the display for standard output as it is: a terminal, a file or a pipe.
 
     Args:
-        as_json: Whether JSON alone is to stand there.
+        as_json: Whether JSON alone is to stand there, and so nothing is shown.
     """
-    if as_json:
-        return SilentDisplay()
-    if not sys.stdout.isatty():
-        return PlainDisplay()
-    try:
-        from oauthkit.cli.terminal import TerminalDisplay  # noqa: PLC0415 - for a terminal only
-    except ModuleNotFoundError as error:
-        if error.name != "rich":
-            raise
-        return PlainDisplay()
-    return TerminalDisplay()
+    return Display(Console(highlight=False, quiet=as_json))
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row) -> tuple[str, ...]:
     """Return the texts of a line of the table."""
     return (
-        TITLES[row.system],
+        _TITLES[row.system],
         row.grant,
         row.format,
         f"{row.fetched:,}",
         f"{row.refreshed:,}",
         f"{row.calls:,}",
-        duration(row.slowest),
+        _duration(row.slowest),
     )
 
 
-def totals(report: Report) -> tuple[str, ...]:
+def _totals(report: Report) -> tuple[str, ...]:
     """Return the texts of the table's last line."""
     return (
         "all",
@@ -136,11 +141,11 @@ def totals(report: Report) -> tuple[str, ...]:
         f"{report.fetched:,}",
         f"{report.refreshed:,}",
         f"{report.calls:,}",
-        duration(report.slowest),
+        _duration(report.slowest),
     )
 
 
-def without_repeats(rows: Sequence[Sequence[str]]) -> Iterable[tuple[str, ...]]:
+def _without_repeats(rows: Sequence[Sequence[str]]) -> Iterable[tuple[str, ...]]:
     """Leave system and grant out where they are those of the line above."""
     above: Sequence[str] = ("", "")
     for row in rows:
@@ -150,7 +155,7 @@ def without_repeats(rows: Sequence[Sequence[str]]) -> Iterable[tuple[str, ...]]:
         above = row
 
 
-def verdicts(report: Report) -> list[tuple[bool, str]]:
+def _verdicts(report: Report) -> list[tuple[bool, str]]:
     """Return what was to be shown, and whether it was; then everything that went wrong."""
     checked = f"{report.requests:,} requests compared with their documents"
     calls = f"{report.calls:,} calls, up to {report.peak:,} at once"
@@ -164,17 +169,37 @@ def verdicts(report: Report) -> list[tuple[bool, str]]:
     ]
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a duration as the table has it."""
     return f"{seconds:.2f} s"
+
+
+def _table(report: Report) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_footer=True,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style=_NAMES,
+    )
+    for column, (heading, total) in enumerate(zip(_HEADINGS, _totals(report), strict=True)):
+        table.add_column(
+            heading,
+            total,
+            justify="right" if column >= _NUMBERS_FROM else "left",
+            style=_SYSTEMS if column == 0 else None,
+            footer_style=_NAMES,
+            no_wrap=True,
+        )
+    for line in _without_repeats([_cells(row) for row in report.rows]):
+        if line[0] and table.row_count:
+            table.add_section()
+        table.add_row(*line)
+    return table
 
 
 def _requests(report: Report) -> str:
     if report.extra:
         return f"{report.extra:,} token requests too many"
     return "each cost one token request"
-
-
-def _aligned(line: Sequence[Any], widths: Sequence[int]) -> Iterable[str]:
-    for column, (text, width) in enumerate(zip(line, widths, strict=True)):
-        yield f"{text:>{width}}" if column >= NUMBERS_FROM else f"{text:<{width}}"

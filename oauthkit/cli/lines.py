@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from itertools import repeat
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,8 +16,8 @@ from oauthkit.cli.plan import Plan
 from oauthkit.cli.report import Row
 from oauthkit.cli.ways import CLIENT_ID, CLIENT_SECRET, PASSWORD, USERNAME, Way
 from oauthkit.errors import OAuthKitError, printable
-from oauthkit.policy import RenewalPolicy
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.renewal.policy import RenewalPolicy
 from oauthkit.session import AsyncTokenSession
 from oauthkit.testing.documented import DocumentedSystems, Exchange, System
 
@@ -25,12 +26,12 @@ Call = Callable[[], Awaitable[object]]
 RESOURCE: Final = "/resource"
 """What the tokens open of the systems that document no operation with one."""
 
-_OK: Final = 200
-_UNAUTHORIZED: Final = 401
 _LIMITS: Final = httpx.Limits(
     max_connections=2,  # a session; where more are under way, a slow machine outlives their tokens
     max_keepalive_connections=0,  # httpcore passes a waiting call over for newer ones otherwise
 )
+_TIMEOUT: Final = 60.0
+"""Seconds: nothing here is wrong where the machine is slow."""
 _TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Made once: nothing here is encrypted, and reading certificates takes its time."""
 
@@ -61,8 +62,8 @@ class GuardedSystem(DocumentedSystems):
             return super().answer(request)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._desks[self.system].ledger.live(token):
-            return HTTPResponse(_OK)
-        return HTTPResponse(_UNAUTHORIZED, {"www-authenticate": "Bearer"})
+            return HTTPResponse(HTTPStatus.OK)
+        return HTTPResponse(HTTPStatus.UNAUTHORIZED, {"www-authenticate": "Bearer"})
 
     @property
     def token_requests(self) -> Sequence[Exchange]:
@@ -95,6 +96,11 @@ class Line:
         """Call the resource, until there is something better to do."""
         self.turns = repeat(self._get_resource)
 
+    @property
+    def renewals(self) -> int:
+        """How many token requests followed the first."""
+        return len(self.systems.token_requests) - 1
+
     async def first_token(self) -> None:
         """Get the first token."""
         try:
@@ -114,7 +120,7 @@ class Line:
 
     async def _get_resource(self) -> None:
         response = await self.session.get(f"{self.url}{RESOURCE}")
-        if response.status_code != _OK:
+        if response.status_code != HTTPStatus.OK:
             message = f"a call was answered with {response.status_code}"
             raise UnexpectedAnswerError(message)
 
@@ -142,7 +148,10 @@ async def open_line(way: Way, plan: Plan) -> AsyncGenerator[Line]:
         password=PASSWORD,
         clock=time,
     )
-    async with systems.serve() as url, httpx.AsyncClient(limits=_LIMITS, verify=_TLS) as http:
+    async with (
+        systems.serve() as url,
+        httpx.AsyncClient(limits=_LIMITS, timeout=_TIMEOUT, verify=_TLS) as http,
+    ):
         server = way.server(url)
         grant = await way.begin(systems, server, http)
         systems.begun_at = len(systems.log)

@@ -21,8 +21,13 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """How long the crowd calls: to the middle of the life after the last expiry."""
+        """How long the crowd calls at least: to the middle of the life after the last expiry."""
         return self.life * (self.expiries + 0.5)
+
+    @property
+    def patience(self) -> float:
+        """Seconds in which each token must have ended so often, however slow the machine is."""
+        return 10 * self.seconds
 
 
 @attrs.frozen(kw_only=True)

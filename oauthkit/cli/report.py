@@ -1,15 +1,14 @@
 """What the demo found out, computed from what the servers saw and the calls returned."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from oauthkit.testing.documented import Exchange, System
 from oauthkit.version import __version__
-
-_OK: Final = 200
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +82,7 @@ class Row:
         found = [
             f"{self.name}: a token request was answered with {request.status_code}"
             for request in requests
-            if request.status_code != _OK
+            if request.status_code != HTTPStatus.OK
         ]
         if self.extra:
             found.append(

@@ -7,11 +7,12 @@ bounded or refused, and every refusal is a `ResponseError` with an excerpt that 
 import json
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, Final, NoReturn
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import parse_qsl
 
 from oauthkit.errors import ResponseError, printable
+from oauthkit.protocol.echoes import MASK, without_cut_secret, without_secrets
 from oauthkit.protocol.messages import HTTPResponse
 from oauthkit.protocol.secret import Unprintable
 
@@ -21,7 +22,6 @@ _MOST_PARTS: Final = 50_000
 _MOST_FIELDS: Final = 1_000
 _LONGEST_FORM: Final = 262_144
 _MOST_SHOWN: Final = 4_096
-_SHORTEST_SECRET: Final = 4
 _SHORTEST_OPAQUE: Final = 24
 # Every repetition below is possessive, or ends where the next part begins: an answer made to be
 # slow to read is read in one pass.
@@ -94,40 +94,22 @@ def masked(text: str, *, secrets: Collection[str] = ()) -> str:
         text: What came.
         secrets: Values that are known to be secret.
     """
-    shown = without_secrets(text[:_MOST_SHOWN], secrets)
-    shown = _OPAQUE.sub(_mask_opaque, _NAMED_SECRET.sub(r"\1***", shown))
-    if len(text) <= _MOST_SHOWN:
-        return shown
-    # The cut may have gone through a secret, and what is left of it looks like none.
-    longest = max((len(spelling) for spelling in _spellings(secrets)), default=0)
-    return shown[: -max(longest, _SHORTEST_OPAQUE)]
+    head = text[:_MOST_SHOWN]
+    if len(text) > _MOST_SHOWN:
+        head = without_cut_secret(head, secrets)
+    shown = _NAMED_SECRET.sub(rf"\1{MASK}", without_secrets(head, secrets))
+    shown = without_opaque(shown)
+    # The cut may have gone through a secret that is not known, and what is left looks like none.
+    return shown if len(text) <= _MOST_SHOWN else shown[:-_SHORTEST_OPAQUE]
 
 
-def without_secrets(text: str, secrets: Collection[str]) -> str:
-    """Return a text from a server with known secrets masked, however it spells them.
-
-    Args:
-        text: What came.
-        secrets: Values that are known to be secret.
-    """
-    for spelling in sorted(_spellings(secrets), key=len, reverse=True):
-        text = text.replace(spelling, "***")
-    return text
-
-
-def _spellings(secrets: Collection[str]) -> Iterator[str]:
-    for value in secrets:
-        if len(value) >= _SHORTEST_SECRET:
-            in_json = json.dumps(value)[1:-1]
-            yield from (value, in_json, in_json.replace("/", "\\/"))
-            yield from (
-                quote(value, safe="", errors="replace"),
-                quote_plus(value, errors="replace"),
-            )
+def without_opaque(text: str) -> str:
+    """Return a text with every long run of letters and digits masked: a token looks like that."""
+    return _OPAQUE.sub(_mask_opaque, text)
 
 
 def _mask_opaque(match: re.Match[str]) -> str:
-    return "***" if any(map(str.isdigit, match[0])) else match[0]
+    return MASK if any(map(str.isdigit, match[0])) else match[0]
 
 
 def _fields(content: bytes, kind: str) -> Unprintable:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from secrets import token_urlsafe
+from types import UnionType
 from typing import Any, Final, Self, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
@@ -22,15 +23,29 @@ from oauthkit.errors import (
     ErrorResponse,
     printable,
 )
+from oauthkit.kinds import checked
 from oauthkit.protocol.formats import FORM, ParameterValue
 from oauthkit.protocol.grants import AuthorizationCode, scope_text
-from oauthkit.protocol.messages import Origin
+from oauthkit.protocol.messages import Origin, shown_url
 from oauthkit.protocol.pkce import check_verifier, new_verifier, s256_challenge
-from oauthkit.protocol.secret import NoPickle, SecretStr, Unprintable, secret, unprintable
+from oauthkit.protocol.record import check_version, recorded, unknown_members
+from oauthkit.protocol.secret import (
+    NoPickle,
+    SecretStr,
+    Unprintable,
+    check_given,
+    secret,
+    unprintable,
+)
 from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.single_use import LOGINS
 
 Callback = str | Mapping[str, Any] | Iterable[tuple[str, str]]
-"""A callback's parameters: its URL or query, a mapping as frameworks give, or pairs."""
+"""A callback's parameters: its URL or query, a mapping as frameworks give, or pairs.
+
+Mappings that may hold a name twice are asked for all their values: those of Starlette, FastAPI,
+Flask, Quart, Django, aiohttp and Bottle.
+"""
 
 _LONGEST_CALLBACK: Final = 65_536
 _MOST_PARAMETERS: Final = 100
@@ -46,12 +61,21 @@ _OURS: Final = frozenset(
         "code_challenge_method",
     }
 )
+_SECRET: Final = frozenset({"client_secret", "client_assertion", "code_verifier"})
 _ANSWERS: Final = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
+_ALL_PAIRS: Final = ("multi_items", "lists", "allitems")
+"""How frameworks give every value: Starlette, Litestar; Flask, Quart, Django; Bottle."""
+
 _URL: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|/|[^=?]*\?)")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _VISIBLE: Final = re.compile(r"[^\x00-\x20\x7f\\#]+")
 _NEEDED: Final = ("url", "state", "code_verifier", "redirect_uri", "token_endpoint")
 _OPTIONAL: Final = ("nonce", "issuer", "return_to")
+_RECORD: Final = (*_NEEDED, *_OPTIONAL, "issuer_required")
+_KINDS: Final[Mapping[str, tuple[object, type | UnionType]]] = {
+    **dict.fromkeys(_OPTIONAL, (None, str | None)),
+    "issuer_required": (False, bool),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -82,20 +106,24 @@ class AuthorizationRequest(NoPickle):
         issuer: What `iss` of the callback must be (RFC 9207).
         issuer_required: Whether a callback without `iss` is refused.
         return_to: A path of the application to go on at afterwards.
+        unknown: Members of its record that a later oauthkit has put there; they are kept.
     """
 
     url: str = secret()
     state: str = secret()
     code_verifier: str = secret()
     redirect_uri: str
-    token_endpoint: str
+    token_endpoint: str = attrs.field(repr=shown_url)
     nonce: str | None = secret(default=None)
     issuer: str | None = None
     issuer_required: bool = False
     return_to: str | None = None
-    _unused: list[bool] = attrs.field(factory=lambda: [True], init=False, repr=False, eq=False)
+    unknown: Mapping[str, Any] = attrs.field(
+        factory=dict[str, Any], converter=unprintable, hash=False, repr=False
+    )
 
     @classmethod
+    @checked
     def new(
         cls,
         server: AuthorizationServer,
@@ -111,20 +139,20 @@ class AuthorizationRequest(NoPickle):
         Args:
             server: Who is asked; it needs an `authorization_endpoint`.
             client_id: Who asks.
-            redirect_uri: Where the callback goes: absolute, without fragment (RFC 6749 §3.1.2).
+            redirect_uri: Where the callback goes: absolute, without fragment (RFC 6749 §3.1.2);
+                https, plain http to this machine alone, or an app's own scheme (RFC 8252 §7).
             scope: What is asked for.
             additional: Further parameters, such as `prompt` or `login_hint`.
             return_to: A path of the application, such as `/inbox`; kept here for afterwards.
 
         Raises:
-            ConfigurationError: The server has no authorization endpoint or no S256, the
-                redirect_uri is not absolute, a parameter is given twice, or return_to leads
-                outside.
+            ConfigurationError: The server has no authorization endpoint or no S256, the client_id
+                is empty, the redirect_uri is not absolute or is plain http to another machine, a
+                parameter is given twice, or return_to leads outside.
         """
         additional = unprintable(additional or {})
-        if server.authorization_endpoint is None:
-            message = "a login needs AuthorizationServer(…, authorization_endpoint=…)"
-            raise ConfigurationError(message)
+        check_given(client_id=client_id)
+        authorization_endpoint = server.endpoint("authorization_endpoint")
         methods = server.code_challenge_methods_supported
         if methods is not None and "S256" not in methods:
             message = f"the server knows PKCE only by {methods}, and S256 is required (RFC 7636)"
@@ -135,7 +163,9 @@ class AuthorizationRequest(NoPickle):
         parameters = Unprintable(
             response_type="code",
             client_id=client_id,
-            redirect_uri=_checked_redirect_uri(redirect_uri),
+            redirect_uri=_checked_redirect_uri(
+                redirect_uri, allow_plain_http=bool(server.allow_plain_http)
+            ),
             scope=scope,
             state=state,
             nonce=nonce,
@@ -143,7 +173,7 @@ class AuthorizationRequest(NoPickle):
             code_challenge_method="S256",
         )
         return cls(
-            url=_with_query(server.authorization_endpoint, parameters, additional),
+            url=_with_query(authorization_endpoint, parameters, additional),
             state=state,
             code_verifier=code_verifier,
             redirect_uri=redirect_uri,
@@ -156,6 +186,9 @@ class AuthorizationRequest(NoPickle):
 
     def accept(self, callback: Callback) -> AuthorizationCode:
         """Check a callback and return the grant it carries; a login is accepted once.
+
+        That is so for every copy of it in this process, also one that `from_dict` gave. A forged
+        callback does not count, a refusal by the server or the resource owner does.
 
         Args:
             callback: The callback's parameters.
@@ -180,7 +213,7 @@ class AuthorizationRequest(NoPickle):
             )
             raise CallbackError(message)
         self._check_issuer(parameters.get("iss"))
-        if not self._first_time():
+        if not LOGINS.claim(self.code_verifier, self.state):
             message = "this login was accepted before; start a new one (RFC 6749 §4.1.2)"
             raise CallbackError(message)
         if "error" in parameters:
@@ -207,27 +240,27 @@ class AuthorizationRequest(NoPickle):
         Keep it on the server or in an encrypted cookie, one per login, and forget it at the
         callback.
         """
-        fields = attrs.asdict(self, filter=lambda field, _: field.init)
-        return {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
+        fields = {name: getattr(self, name) for name in _RECORD}
+        plain = {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
+        return recorded(plain, self.unknown)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the login that `to_dict` gave.
+        """Return the login that `to_dict` gave, this version's or an earlier one's.
 
         Raises:
-            ConfigurationError: This is not such a dict.
+            ConfigurationError: This is not such a dict, or a newer oauthkit's.
         """
+        login, reason = None, "it is no such dict"
         try:
-            kept = Unprintable(data)
-            texts = all(isinstance(kept.get(name), str) for name in _NEEDED)
-            more = all(isinstance(kept.get(name), str | None) for name in _OPTIONAL)
-            flag = isinstance(kept.get("issuer_required", False), bool)
-            login = cls(**kept) if texts and more and flag else None
-        except (TypeError, ValueError):
-            login = None
+            login = cls(**_kept(data))
+        except (AttributeError, TypeError):
+            pass
+        except ValueError as error:
+            reason = str(error)
         del data  # a traceback that shows local values would show the verifier in it
         if login is None:
-            message = "a kept login must be what AuthorizationRequest.to_dict() gives"
+            message = f"a kept login must be what AuthorizationRequest.to_dict() gives: {reason}"
             raise ConfigurationError(message)
         check_verifier(login.code_verifier)
         _checked_return_to(login.return_to)
@@ -236,12 +269,6 @@ class AuthorizationRequest(NoPickle):
     def _fits(self, state: str) -> bool:
         theirs, ours = state.encode(errors="replace"), self.state.encode(errors="replace")
         return hmac.compare_digest(theirs, ours) and bool(ours)
-
-    def _first_time(self) -> bool:
-        try:
-            return self._unused.pop()  # atomic, should two threads come with one callback
-        except IndexError:
-            return False
 
     def _check_issuer(self, issuer: str | None) -> None:
         if issuer is None and self.issuer_required:
@@ -255,13 +282,31 @@ class AuthorizationRequest(NoPickle):
             raise CallbackError(message)
 
 
-def _checked_redirect_uri(redirect_uri: str) -> str:
+def _kept(data: Mapping[str, Any]) -> Unprintable:
+    check_version(data)
+    known = Unprintable((name, data[name]) for name in _RECORD if name in data)
+    for name in _RECORD:
+        default, kinds = _KINDS.get(name, (None, str))
+        if not isinstance(known.get(name, default), kinds):
+            message = f"its {name} is missing, or of another type"
+            raise ValueError(message)  # noqa: TRY004 - as for all that a record may not be
+    return Unprintable(known, unknown=unknown_members(data, _RECORD))
+
+
+def _checked_redirect_uri(redirect_uri: str, *, allow_plain_http: bool) -> str:
     scheme, _, rest = redirect_uri.partition(":")
     if not _SCHEME.fullmatch(scheme) or not _VISIBLE.fullmatch(rest):
         message = "redirect_uri must be an absolute URI without a fragment (RFC 6749 §3.1.2)"
         raise ConfigurationError(message)
     if scheme.lower() in {"http", "https"}:
-        Origin.of(redirect_uri)
+        origin = Origin.of(redirect_uri)
+        if not allow_plain_http and not origin.confidential:
+            message = (
+                f"redirect_uri {origin} is plain http, where the code can be read on the way (RFC "
+                "9700 §2.6); use https, http://127.0.0.1 or http://localhost, or say "
+                "AuthorizationServer(…, allow_plain_http=True)"
+            )
+            raise ConfigurationError(message)
     elif "." not in scheme:
         message = (
             f"the scheme of redirect_uri, {scheme!r}, is neither https nor a reversed domain "
@@ -297,6 +342,9 @@ def _with_query(
     wanted = Unprintable({**parameters, **additional})
     present = {name for name, value in wanted.items() if value is not None and value != ""}
     there = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    for name in sorted(_SECRET & additional.keys()):
+        message = f"{name} is a secret, and stands in no URL that a browser sees; leave it out"
+        raise ConfigurationError(message)
     for name in [*(_OURS & additional.keys()), *(there & present)]:
         message = (
             f"{printable(name)} cannot be set by additional= or by the query of the "
@@ -322,13 +370,17 @@ def _parameters(callback: Callback) -> Unprintable | None:
 def _pairs(callback: Callback) -> Iterable[tuple[str, Any]]:
     if isinstance(callback, str):
         return parse_qsl(_query(callback), keep_blank_values=True)
-    multi_items = getattr(callback, "multi_items", None)  # Starlette's QueryParams
-    if callable(multi_items):
-        return cast("Iterable[tuple[str, Any]]", multi_items())
+    for method in _ALL_PAIRS:  # what `items` of these gives has one of each alone
+        give = getattr(callback, method, None)
+        if callable(give):
+            return _single_pairs(cast("Iterable[tuple[str, Any]]", give()))
     if not isinstance(callback, Mapping):
         return callback
-    members = cast("Mapping[str, Any]", callback).items()
-    return ((name, text) for name, value in members for text in _values(value))
+    return _single_pairs(cast("Mapping[str, Any]", callback).items())
+
+
+def _single_pairs(pairs: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
+    return ((name, text) for name, value in pairs for text in _values(value))
 
 
 def _values(value: object) -> list[object]:

@@ -7,6 +7,8 @@ from typing import Final
 
 import attrs
 
+from oauthkit.kinds import checked
+
 _LONGEST: Final = 16_384  # characters of all header values that are looked at
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _PARAMETER: Final = re.compile(
@@ -50,6 +52,7 @@ class Challenge:
         return None if self.malformed else self.parameters.get("scope")
 
 
+@checked
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     """Return the challenges of all `WWW-Authenticate` header values, in order.
 

@@ -1,4 +1,8 @@
-"""Who asks: how a client tells the authorization server who it is (RFC 6749 §2.3)."""
+"""Who asks: how a client tells the authorization server who it is (RFC 6749 §2.3).
+
+To be known may take time, such as that of a key service which signs: so `authenticate` is awaited,
+before each request anew, and what comes of it is a value. Who builds the request only reads that.
+"""
 
 import re
 from abc import ABC, abstractmethod
@@ -10,7 +14,14 @@ from urllib.parse import quote
 import attrs
 
 from oauthkit.errors import ConfigurationError
-from oauthkit.protocol.secret import NoPickle, Unprintable, names_of, secret, unprintable
+from oauthkit.protocol.secret import (
+    NoPickle,
+    Unprintable,
+    check_given,
+    names_of,
+    secret,
+    unprintable,
+)
 from oauthkit.protocol.server import AuthorizationServer
 
 _UNFIT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -18,7 +29,16 @@ _UNFIT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 @attrs.frozen
 class Authentication(NoPickle):
-    """What a client adds to a request to be known."""
+    """What a client adds to one request to be known.
+
+    Example:
+        >>> Authentication(headers={"authorization": "Basic cmVwb3J0ZXI6czNjcmV0"})
+        Authentication(headers=<'authorization'>, parameters=<>)
+
+    Attributes:
+        headers: Header fields, such as `authorization`.
+        parameters: Parameters of the body, such as `client_assertion`.
+    """
 
     headers: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=unprintable, hash=False, repr=names_of
@@ -29,7 +49,21 @@ class Authentication(NoPickle):
 
 
 class ClientAuth(NoPickle, ABC):
-    """Be the base of all ways of client authentication.
+    """Be the base of all ways of client authentication; a new one writes `authenticate`.
+
+    Example:
+        >>> @attrs.frozen
+        ... class SignedElsewhere(ClientAuth):
+        ...     client_id: str
+        ...     key_service: object
+        ...
+        ...     async def authenticate(self, server, *, endpoint, now):
+        ...         claims = {"iss": self.client_id, "aud": server.issuer, "exp": now + 60}
+        ...         kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        ...         signed = await self.key_service.sign(claims)
+        ...         return Authentication(
+        ...             parameters={"client_assertion_type": kind, "client_assertion": signed}
+        ...         )
 
     Attributes:
         client_id: The client's identifier.
@@ -42,11 +76,19 @@ class ClientAuth(NoPickle, ABC):
     confidential: ClassVar[bool] = True
 
     @abstractmethod
-    def authenticate(self, server: AuthorizationServer) -> Authentication:
-        """Return what goes into one request; it is called for each one anew.
+    async def authenticate(
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
+        """Return what goes into one request; it is awaited for every try anew.
+
+        It has half of the time that the request has. While it runs nothing has been sent, and
+        what it raises sends nothing: an `OAuthKitError` or an `OSError` as a `TransportError` that
+        may be tried again, a `ConfigurationError` and all else as it is.
 
         Args:
             server: Who is asked.
+            endpoint: The URL that is asked, such as the token endpoint's.
+            now: Seconds since the epoch, by the session's clock.
         """
 
 
@@ -66,7 +108,9 @@ class PublicClient(ClientAuth):
         """Refuse what no identifier has."""
         _check(client_id=self.client_id)
 
-    def authenticate(self, server: AuthorizationServer) -> Authentication:
+    async def authenticate(
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
         """Put `client_id` into the body (RFC 6749 §3.2.1)."""
         return Authentication(parameters={"client_id": self.client_id})
 
@@ -82,7 +126,8 @@ class ClientSecretBasic(ClientAuth):
         ClientSecretBasic(client_id='reporter', client_secret='***', raw=False)
 
     Attributes:
-        raw: Leave the form-encoding out, for servers that do not decode it.
+        raw: Leave the form-encoding out, for servers that do not decode it. Both go as they are
+            then, and the secret may be empty, as some servers give it to installed apps.
     """
 
     client_id: str
@@ -91,7 +136,9 @@ class ClientSecretBasic(ClientAuth):
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no credential has, and what cannot be told apart on the other side."""
-        _check(client_id=self.client_id, client_secret=self.client_secret)
+        _check(client_id=self.client_id)
+        if not self.raw or self.client_secret != "":
+            _check(client_secret=self.client_secret)
         if self.raw and ":" in self.client_id:
             message = (
                 "client_id has a colon, where raw Basic credentials are divided (RFC 7617 §2); "
@@ -99,7 +146,9 @@ class ClientSecretBasic(ClientAuth):
             )
             raise ConfigurationError(message)
 
-    def authenticate(self, server: AuthorizationServer) -> Authentication:
+    async def authenticate(
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
         """Make the `Authorization` header."""
         parts = [self.client_id, self.client_secret]
         if not self.raw:
@@ -124,14 +173,17 @@ class ClientSecretPost(ClientAuth):
         """Refuse what no credential has."""
         _check(client_id=self.client_id, client_secret=self.client_secret)
 
-    def authenticate(self, server: AuthorizationServer) -> Authentication:
+    async def authenticate(
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
         """Put both into the body."""
         return Authentication(
             parameters={"client_id": self.client_id, "client_secret": self.client_secret}
         )
 
 
-def _check(**credentials: str) -> None:
+def _check(**credentials: object) -> None:
+    check_given(**credentials)
     for name, text in Unprintable(credentials).items():
         if _UNFIT.search(text):
             message = (

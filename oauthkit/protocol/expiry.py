@@ -13,6 +13,12 @@ from typing import Final
 
 LONGEST_LIFE: Final = 100 * 365.25 * 86_400
 """Seconds; a longer lifetime is clamped to it."""
+SHORTEST_LIFE: Final = 1.0
+"""Seconds; a shorter lifetime is taken as this long, unless it is none at all.
+
+A token that is good for 5 ms is over before it is used: it would be renewed 85 times a second, and
+no server means that.
+"""
 
 _MOMENTS: Final = ("expiry", "expires_at", "expires_on")
 _YOUNGEST_MOMENT: Final = 10 * 365 * 86_400  # a smaller number of seconds is a lifetime
@@ -59,7 +65,7 @@ def refresh_expires_at(fields: Mapping[str, object], *, requested_at: float) -> 
 
 
 def _clamped(lifetime: float) -> float:
-    return min(max(lifetime, 0.0), LONGEST_LIFE)
+    return min(max(lifetime, SHORTEST_LIFE), LONGEST_LIFE) if lifetime > 0 else 0.0
 
 
 def _number(value: object) -> float | None:
@@ -85,7 +91,9 @@ def _moment(value: object, requested_at: float) -> float | None:
         return requested_at + _clamped(number)
     else:
         seconds = number / 1000 if number >= _FIRST_MILLISECONDS else number
-    return None if seconds is None else min(seconds, requested_at + LONGEST_LIFE)
+    if seconds is None or seconds <= requested_at:
+        return seconds
+    return min(max(seconds, requested_at + SHORTEST_LIFE), requested_at + LONGEST_LIFE)
 
 
 def _iso_8601(text: str) -> float | None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import attrs
 
 from oauthkit.errors import ConfigurationError, printable
+from oauthkit.kinds import Checked
 from oauthkit.protocol.secret import Unprintable, hidden_items
 
 ParameterValue = str | int | bool | None | Sequence[str]
@@ -66,7 +67,7 @@ class MultipartRequest:
 
 
 @attrs.frozen
-class JSONRequest:
+class JSONRequest(Checked):
     """Write a JSON object; booleans and numbers stay what they are.
 
     Attributes:
@@ -82,7 +83,7 @@ class JSONRequest:
 
 
 @attrs.frozen(kw_only=True)
-class XMLRequest:
+class XMLRequest(Checked):
     """Write an XML document as a data contract reads it: elements in ordinal order of their names.
 
     A data-contract reader drops an element that is out of order in silence, so the order is part

@@ -10,8 +10,16 @@ import attrs
 
 from oauthkit.errors import ConfigurationError
 from oauthkit.protocol.formats import ParameterValue, RequestFormat
+from oauthkit.protocol.messages import shown_url
 from oauthkit.protocol.pkce import check_verifier
-from oauthkit.protocol.secret import NoPickle, Unprintable, names_of, secret, unprintable
+from oauthkit.protocol.secret import (
+    NoPickle,
+    Unprintable,
+    check_given,
+    names_of,
+    secret,
+    unprintable,
+)
 from oauthkit.protocol.token import Token
 
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
@@ -31,17 +39,21 @@ class Repeat(enum.Enum):
 def scope_text(scope: str | Iterable[str] | None) -> str | None:
     """Return a scope as one space-separated text (RFC 6749 §3.3); None where it is empty.
 
+    Only the space separates. A line break, a tab or a space that does not break is refused: it came
+    from a file or a page, and two readers would take it for two things.
+
     Raises:
         ConfigurationError: A scope token has a character that none may have.
     """
     if scope is None:
         return None
-    tokens = scope.split() if isinstance(scope, str) else list(scope)
+    tokens = list(filter(None, scope.split(" "))) if isinstance(scope, str) else list(scope)
     for token in tokens:
         if not _SCOPE_TOKEN.fullmatch(token):
             message = (
-                f"the scope token {token!r} is empty or has a space, a quote, a backslash or a "
-                "character outside ASCII, which RFC 6749 §3.3 does not allow"
+                f"the scope token {token!r} is empty, or has white space, a quote, a "
+                "backslash or a character outside ASCII, which RFC 6749 §3.3 does not allow; "
+                "tokens are separated by a space, or come as a list"
             )
             raise ConfigurationError(message)
     return " ".join(tokens) or None
@@ -67,6 +79,8 @@ class GrantStrategy(NoPickle, ABC):
         for_client: Whether the grant speaks for the client itself and so for any store key.
         request_format: How the request is written; None is the server's way.
         additional: Further parameters; renewals carry them too.
+        refresh_additional: Further parameters of the refreshes that follow, in place of
+            `additional`; `{}` sends none, where those are for the first request alone.
     """
 
     grant_type: ClassVar[str]
@@ -77,10 +91,63 @@ class GrantStrategy(NoPickle, ABC):
     additional: Mapping[str, ParameterValue] = attrs.field(
         factory=dict[str, ParameterValue], converter=unprintable, hash=False, repr=names_of
     )
+    refresh_additional: Mapping[str, ParameterValue] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(unprintable),
+        hash=False,
+        repr=False,
+    )
 
     @abstractmethod
     def parameters(self) -> Mapping[str, ParameterValue]:
         """Return the request's parameters, without `grant_type`; None leaves one out."""
+
+    @property
+    def presents(self) -> str | None:
+        """The refresh token that the request presents (RFC 6749 §6); None where it presents none.
+
+        The default is the parameter `refresh_token`.
+        """
+        return _text(self.parameters().get("refresh_token"))
+
+    @property
+    def good_once(self) -> str | None:
+        """What the request presents and the server takes once; None where nothing is such.
+
+        This process sends it once, whoever brings it, and an error after it was sent asks for a new
+        login. The default is the parameter `code` of a grant that is never repeated (RFC 6749
+        §4.1.2).
+        """
+        return _text(self.parameters().get("code")) if self.repeat is Repeat.NEVER else None
+
+    @property
+    def requested_scope(self) -> str | None:
+        """The scope that is asked for; None leaves it to the server (RFC 6749 §3.3).
+
+        The default is the parameter `scope`.
+        """
+        return _text(self.parameters().get("scope"))
+
+    @property
+    def bound_to(self) -> str | None:
+        """The token endpoint that alone may be asked; None where any may (RFC 9700 §4.4)."""
+        return None
+
+    def carried_over(self, previous: Token | None) -> Token | None:
+        """Return the token whose members go on where the answer is silent; None where nothing does.
+
+        The default is that of RFC 6749 §6: after a refresh the refresh token goes on, and with it
+        its end, the scope and the ID Token.
+
+        Args:
+            previous: The token that is to be replaced.
+        """
+        presented = self.presents
+        if presented is None:
+            return None
+        if previous is not None and previous.refresh_token == presented:
+            return previous
+        return Token("", refresh_token=presented)
 
     def renewal(self, token: Token) -> "GrantStrategy | None":
         """Return the right to a next token, or None where there is none.
@@ -95,8 +162,11 @@ class GrantStrategy(NoPickle, ABC):
         return RefreshToken(
             refresh_token=token.refresh_token,
             request_format=self.request_format,
-            additional=self.additional,
+            additional=self._with_refresh(),
         )
+
+    def _with_refresh(self) -> Mapping[str, ParameterValue]:
+        return self.additional if self.refresh_additional is None else self.refresh_additional
 
 
 @attrs.frozen(kw_only=True)
@@ -135,13 +205,14 @@ class AuthorizationCode(GrantStrategy):
     code: str = secret()
     redirect_uri: str | None = None
     code_verifier: str | None = secret(default=None)
-    token_endpoint: str | None = None
+    token_endpoint: str | None = attrs.field(default=None, repr=shown_url)
     extra: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=unprintable, hash=False, repr=names_of
     )
 
     def __attrs_post_init__(self) -> None:
-        """Check the code verifier."""
+        """Check the code and the code verifier."""
+        check_given(code=self.code)
         if self.code_verifier is not None:
             check_verifier(self.code_verifier)
 
@@ -150,6 +221,11 @@ class AuthorizationCode(GrantStrategy):
         return Unprintable(
             code=self.code, redirect_uri=self.redirect_uri, code_verifier=self.code_verifier
         )
+
+    @property
+    def bound_to(self) -> str | None:
+        """The token endpoint of the login, or None."""
+        return self.token_endpoint
 
 
 @attrs.frozen(kw_only=True)
@@ -165,6 +241,10 @@ class RefreshToken(GrantStrategy):
 
     refresh_token: str = secret()
     scope: str | None = attrs.field(default=None, converter=scope_text)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the refresh token."""
+        check_given(refresh_token=self.refresh_token)
 
     def parameters(self) -> Mapping[str, ParameterValue]:
         """Return refresh_token and scope."""
@@ -185,7 +265,9 @@ class RefreshToken(GrantStrategy):
                 f"{token.scope!r} (RFC 6749 §6); leave scope= out, or log in for the wider one"
             )
             raise ConfigurationError(message)
-        return attrs.evolve(self, refresh_token=token.refresh_token)
+        return attrs.evolve(
+            self, refresh_token=token.refresh_token, additional=self._with_refresh()
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -202,6 +284,14 @@ class ResourceOwnerPassword(GrantStrategy):
     password: str = secret()
     scope: str | None = attrs.field(default=None, converter=scope_text)
 
+    def __attrs_post_init__(self) -> None:
+        """Check username and password."""
+        check_given(username=self.username, password=self.password)
+
     def parameters(self) -> Mapping[str, ParameterValue]:
         """Return username, password and scope."""
         return Unprintable(username=self.username, password=self.password, scope=self.scope)
+
+
+def _text(value: ParameterValue) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -9,17 +9,25 @@ from urllib.parse import SplitResult, urlsplit
 import attrs
 
 from oauthkit.errors import ConfigurationError, printable
-from oauthkit.protocol.secret import NoPickle, SecretBytes
+from oauthkit.protocol.secret import NoPickle, SecretBytes, SecretStr
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(
     r"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+|[0-9a-f]*+:[0-9a-f:.]++(?:%[a-z0-9._~-]++)?"
 )
 _AUTHORITY: Final = re.compile(r"(?:[^\[\]]*@)?(?:\[[^\[\]]+\]|[^\[\]:@]+)(?::[0-9]*)?")
-_CREDENTIALS: Final = re.compile(r"//[^/]*@")
+_CREDENTIALS: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*:/*|//)?.*@", re.DOTALL)
 
 
-class Headers(Mapping[str, str]):
+def shown_url(url: str | None) -> str:
+    """Return a URL as the `repr` of a value shows it: a query may hold a secret."""
+    if url is None:
+        return "None"
+    bare, mark, _ = _CREDENTIALS.sub(_without_credentials, url).partition("?")
+    return repr(f"{bare}?…" if mark else bare)
+
+
+class Headers(NoPickle, Mapping[str, str]):
     """Hold header fields, found by name in any case; a repeated one is joined with a comma."""
 
     __slots__ = ("_pairs",)
@@ -63,7 +71,7 @@ class HTTPRequest(NoPickle):
     """
 
     method: str
-    url: str
+    url: str = attrs.field(repr=shown_url)
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
     content: bytes = attrs.field(default=b"", converter=SecretBytes)
     secrets: frozenset[str] = attrs.field(default=frozenset(), repr=False)
@@ -93,9 +101,9 @@ class Origin:
         Raises:
             ConfigurationError: It is not one.
         """
-        parts = _split(url)
-        port = parts.port or _DEFAULT_PORTS[parts.scheme]
-        return cls(parts.scheme, _ascii_host(parts.hostname or ""), port)
+        url = hidden_url(url)
+        scheme, host, port, _ = _split(url)
+        return cls(scheme, _ascii_host(host), port or _DEFAULT_PORTS[scheme])
 
     @property
     def default_port(self) -> bool:
@@ -104,8 +112,12 @@ class Origin:
 
     @property
     def loopback(self) -> bool:
-        """Whether the host is this machine, by name or by literal address (RFC 8252 §8.3)."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
+        """Whether the host is this machine: `localhost`, or a literal address (RFC 8252 §8.3).
+
+        A name below it, such as `app.localhost`, is looked up like any other by many resolvers, and
+        so may be another machine.
+        """
+        if self.host == "localhost":
             return True
         try:
             return ip_address(self.host).is_loopback
@@ -139,11 +151,12 @@ def check_endpoint(url: str, *, name: str, allow_plain_http: bool = False) -> st
     Raises:
         ConfigurationError: It may not.
     """
-    parts = _split(url, name=name)
+    url = hidden_url(url)
+    *_, has_credentials = _split(url, name=name)
     if "#" in url:
         message = f"{name} has a fragment (#…), which RFC 6749 §3.1 forbids; leave it out"
         raise ConfigurationError(message)
-    if parts.username is not None or parts.password is not None:
+    if has_credentials:
         message = f"{name} holds credentials; give them to a ClientAuth instead"
         raise ConfigurationError(message)
     origin = Origin.of(url)
@@ -156,10 +169,20 @@ def check_endpoint(url: str, *, name: str, allow_plain_http: bool = False) -> st
     return url
 
 
-def _split(url: object, *, name: str = "the URL") -> SplitResult:
+def hidden_url(url: object) -> str:
+    """Return a URL that no traceback shows, not even one with a password in it.
+
+    Raises:
+        ConfigurationError: It is no text.
+    """
     if not isinstance(url, str):  # a setting that is missing comes as None
-        message = f"{name} must be an absolute https:// URL as a text, not {type(url).__name__}"
+        message = f"a URL is an absolute https:// URL as a text, not {type(url).__name__}"
         raise ConfigurationError(message)
+    return SecretStr(url)
+
+
+def _split(url: str, *, name: str = "the URL") -> tuple[str, str, int | None, bool]:
+    """Return scheme, host and port of a URL, and whether there are credentials in it."""
     if any(character <= " " or character in "\x7f\\" for character in url):
         message = (
             f"{name} {_shown(url)} has white space, a control character or a backslash in "
@@ -172,12 +195,15 @@ def _split(url: object, *, name: str = "the URL") -> SplitResult:
         usable = usable and bool(_AUTHORITY.fullmatch(parts.netloc))
     except ValueError:
         parts, usable = SplitResult("", "", "", "", ""), False
+    found = parts.scheme, parts.hostname or "", parts.port if usable else None
+    has_credentials = "@" in parts.netloc
+    del parts  # a traceback that shows local values would show the password in it
     if not usable:
         message = (
             f"{name} must be an absolute https:// URL (http:// for this machine), not {_shown(url)}"
         )
         raise ConfigurationError(message)
-    return parts
+    return *found, has_credentials
 
 
 def _ascii_host(host: str) -> str:
@@ -195,4 +221,10 @@ def _ascii_host(host: str) -> str:
 
 
 def _shown(url: str) -> str:
-    return repr(printable(_CREDENTIALS.sub("//***@", url), 80))
+    """Return a URL for an error text, without user, password and query, however it is written."""
+    bare = _CREDENTIALS.sub(_without_credentials, url)
+    return repr(printable(re.split(r"[?#]", bare, maxsplit=1)[0], 80))
+
+
+def _without_credentials(match: re.Match[str]) -> str:
+    return f"{match[1] or ''}***@"

@@ -1,13 +1,18 @@
 """Secrets that have no printable form."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import attrs
 
+from oauthkit.errors import ConfigurationError
+from oauthkit.kinds import SECRET, Checked, given, guarded
+
+C = TypeVar("C", bound=type[Any])
+
 _MASK: Final = "'***'"
-_SECRET: Final = "oauthkit.secret"
 
 
 class SecretStr(str):
@@ -41,11 +46,20 @@ class Unprintable(dict[str, Any]):
         """Show the names."""
         return f"<{', '.join(map(repr, self))}>"
 
+    def copy(self) -> "Unprintable":
+        """Return one that is as silent: what prints a mapping at length prints a copy of it."""
+        return Unprintable(self)
 
-class NoPickle:
+
+class NoPickle(Checked):
     """Refuse to be pickled, so that no secret leaves by accident."""
 
     __slots__ = ()
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        """Do this for every class that is made of it."""
+        guarded_secrets(cls)
 
     def __reduce__(self) -> NoReturn:
         """Refuse."""
@@ -62,6 +76,14 @@ class NoPickle:
     def __deepcopy__(self, _memo: object) -> "NoPickle":
         """Return the same immutable value."""
         return self
+
+
+def guarded_secrets(made: C) -> C:
+    """Have an attrs class check what it is given, and not tell in what two of its values differ."""
+    open_class: Any = made
+    if "__eq__" in vars(made):
+        open_class.__eq__ = _silent(open_class.__eq__)
+    return guarded(made)
 
 
 def unprintable(members: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -104,7 +126,7 @@ def secret(*, default: Any = attrs.NOTHING, kw_only: bool | None = None) -> Any:
             kw_only=kw_only,
             converter=_hidden,
             repr=_masked,
-            metadata={_SECRET: True},
+            metadata={SECRET: True},
         ),
     )
 
@@ -114,13 +136,63 @@ def secrets_of(value: object) -> frozenset[str]:
     kind = type(value)
     if not attrs.has(kind):
         return frozenset()
-    found = (getattr(value, f.name) for f in attrs.fields(kind) if f.metadata.get(_SECRET))
-    return frozenset(text for text in found if text)
+    found = (getattr(value, f.name) for f in attrs.fields(kind) if f.metadata.get(SECRET))
+    return frozenset(text for text in found if isinstance(text, str) and text)
 
 
-def _hidden(value: str | None) -> SecretStr | None:
-    return None if value is None else SecretStr(value)
+def check_given(**texts: object) -> None:
+    """Refuse what is missing where a request needs it: it would leave the request in silence.
+
+    Args:
+        texts: What was given, by name.
+
+    Raises:
+        ConfigurationError: One is empty, or no text.
+    """
+    for name, text in Unprintable(texts).items():
+        if not isinstance(text, str) or not text:
+            given = "empty" if isinstance(text, str) else f"of the type {type(text).__name__}"
+            hint = "; a client without one is a PublicClient" if name == "client_secret" else ""
+            message = (
+                f"{name} must be a text that is not empty, and it is {given}; look at the setting "
+                f"or the answer that it comes from{hint}"
+            )
+            raise ConfigurationError(message)
 
 
-def _masked(value: str | None) -> str:
+def _silent(equal: Callable[[Any, object], bool]) -> Callable[[Any, object], bool]:
+    """Return the same comparison, not known as one of attrs.
+
+    Of values that attrs compares, pytest shows how each field differs: the text of both secrets.
+    """
+
+    @wraps(equal)
+    def __eq__(self: Any, other: object) -> bool:  # noqa: N807 - it becomes the method
+        return equal(self, other)
+
+    return __eq__
+
+
+def check_secrets(value: object) -> None:
+    """Refuse an attrs value one of whose secrets is empty, or missing although it is required.
+
+    Raises:
+        ConfigurationError: There is such a field.
+    """
+    kind = type(value)
+    for field in attrs.fields(kind) if attrs.has(kind) else ():
+        if field.metadata.get(SECRET):
+            found = getattr(value, field.name)
+            if found == "" or (found is None and field.default is attrs.NOTHING):
+                check_given(**{field.name: found})
+
+
+def _hidden(value: object) -> SecretStr | None:
+    if value is None or isinstance(value, str):
+        return None if value is None else SecretStr(value)
+    message = f"a secret is a text, not {given(value)}"
+    raise ConfigurationError(message)
+
+
+def _masked(value: object) -> str:
     return "None" if value is None else _MASK

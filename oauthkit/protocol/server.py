@@ -1,13 +1,16 @@
 """Who issues tokens: an authorization server and its ways."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, cast
 
 import attrs
 
 from oauthkit.errors import ConfigurationError
+from oauthkit.kinds import checked
 from oauthkit.protocol.formats import FORM, ParameterValue, RequestFormat
-from oauthkit.protocol.messages import Origin, check_endpoint
+from oauthkit.protocol.messages import Origin, check_endpoint, shown_url
+from oauthkit.protocol.metadata import ServerMetadata, text
+from oauthkit.protocol.refusals import ErrorRule
 from oauthkit.protocol.secret import Unprintable
 from oauthkit.protocol.token import Token
 
@@ -18,9 +21,35 @@ RequestAdapter = Callable[[Mapping[str, ParameterValue], str], Mapping[str, Para
 """Turns the parameters of a request, and the client_id, into what the server wants to read."""
 
 
+_URLS: Final = (
+    "authorization_endpoint",
+    "issuer",
+    "jwks_uri",
+    "userinfo_endpoint",
+    "revocation_endpoint",
+    "introspection_endpoint",
+    "end_session_endpoint",
+    "device_authorization_endpoint",
+    "pushed_authorization_request_endpoint",
+    "registration_endpoint",
+)
+_SUCCESSFUL: Final = frozenset({None, *range(200, 300)})
+
+
+def _rules(errors: object) -> tuple[ErrorRule, ...]:
+    rules = tuple(cast("Iterable[object]", errors)) if isinstance(errors, Iterable) else (None,)
+    if not all(isinstance(rule, ErrorRule) for rule in rules):
+        message = "errors= takes rules, such as (ErrorRule(…), ErrorRule(…)), and nothing else"
+        raise ConfigurationError(message)
+    return cast("tuple[ErrorRule, ...]", rules)
+
+
 @attrs.frozen
-class AuthorizationServer:
+class AuthorizationServer(ServerMetadata):
     """Describe who issues tokens; names as in RFC 8414 §2 where that has them.
+
+    It is written by hand, or found by `discover`. What its metadata may say beside is in the
+    attributes of the same names: `jwks_uri`, `userinfo_endpoint`, `scopes_supported` and so on.
 
     Example:
         >>> server = AuthorizationServer("https://auth.example/token")
@@ -34,44 +63,48 @@ class AuthorizationServer:
         token_endpoint: Where tokens are asked for; its query is kept (RFC 6749 §3.2).
         issuer: The issuer identifier, compared with `iss` of a callback (RFC 9207).
         authorization_endpoint: Where the resource owner's browser is sent.
-        code_challenge_methods_supported: PKCE methods, None where the server does not say.
-        authorization_response_iss_parameter_supported: Whether every callback carries `iss`.
         request_format: How token requests are written, where the grant does not say.
         accept: The `Accept` header of token requests.
         adapt: Gives the fields of an answer their RFC names; see `rename_fields`.
         adapt_request: Gives the parameters of a request the names or additions the server wants.
+        errors: What the server's own ways to refuse mean in the words of RFC 6749 §5.2; the first
+            rule that fits decides.
+        success_status: The one HTTP status that a token comes with, where a server documents one
+            and means it (RFC 6749 §5.1 says 200). None is any from 200 to 299.
         token_class: `Token`, or a subclass with further fields.
         default_token_type: What is assumed where an answer has no `token_type`. None refuses such
             an answer, as RFC 6749 §5.1 has it.
         allow_plain_http: Let credentials and tokens travel over plain http to this server, and to
-            the APIs of a session that uses it, beyond this machine's own loopback addresses.
+            the APIs of a session that uses it, and codes to its redirect URIs, beyond this
+            machine's own loopback addresses and `localhost`.
             False refuses such a server at once; None when something secret would be sent there,
             for documented systems whose other calls need no token.
 
     Raises:
-        ConfigurationError: An endpoint is not absolute, not https, or has a fragment.
+        ConfigurationError: An endpoint is not absolute, not https, or has a fragment; or another
+            setting cannot work.
     """
 
-    token_endpoint: str
+    token_endpoint: str = attrs.field(repr=shown_url)
     issuer: str | None = attrs.field(default=None, kw_only=True)
-    authorization_endpoint: str | None = attrs.field(default=None, kw_only=True)
-    code_challenge_methods_supported: tuple[str, ...] | None = attrs.field(
-        default=None, kw_only=True
-    )
-    authorization_response_iss_parameter_supported: bool = attrs.field(default=False, kw_only=True)
+    authorization_endpoint: str | None = attrs.field(default=None, kw_only=True, repr=shown_url)
     request_format: RequestFormat = attrs.field(default=FORM, kw_only=True)
     accept: str = attrs.field(default="application/json", kw_only=True)
     adapt: Adapter | None = attrs.field(default=None, kw_only=True)
     adapt_request: RequestAdapter | None = attrs.field(default=None, kw_only=True)
+    errors: tuple[ErrorRule, ...] = attrs.field(default=(), kw_only=True, converter=_rules)
+    success_status: int | None = attrs.field(default=None, kw_only=True)
     token_class: type[Token] = attrs.field(default=Token, kw_only=True)
     default_token_type: str | None = attrs.field(default=None, kw_only=True)
     allow_plain_http: bool | None = attrs.field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        """Check every URL at once, so that nothing wrong is found in the middle of a login."""
-        optional = ("authorization_endpoint", "issuer")
-        given = [name for name in optional if getattr(self, name) is not None]
-        for name in ("token_endpoint", *given):
+        """Check all of it at once, so that nothing wrong is found in the middle of a login.
+
+        What came by metadata is checked when it is used.
+        """
+        given = [name for name in _URLS if getattr(self, name) is not None]
+        for name in () if self.metadata else ("token_endpoint", *given):
             url = getattr(self, name)
             check_endpoint(url, name=name, allow_plain_http=self.allow_plain_http is not False)
         if self.authorization_response_iss_parameter_supported and self.issuer is None:
@@ -80,13 +113,55 @@ class AuthorizationServer:
                 "are compared with (RFC 9207 §2.4); give issuer="
             )
             raise ConfigurationError(message)
+        if self.success_status not in _SUCCESSFUL:
+            message = (
+                f"success_status={self.success_status!r} is no status that a token comes with; "
+                "give one from 200 to 299, or None for any of them"
+            )
+            raise ConfigurationError(message)
 
     @property
     def origin(self) -> Origin:
         """The token endpoint's origin."""
-        return Origin.of(self.token_endpoint)
+        found = self.endpoint("token_endpoint") if self.metadata else self.token_endpoint
+        return Origin.of(found)
+
+    def endpoint(self, name: str) -> str:
+        """Return the URL of an endpoint, if there is one that may be used.
+
+        Args:
+            name: As the metadata calls it, such as `revocation_endpoint`.
+
+        Raises:
+            ConfigurationError: There is none; or it is not absolute, not https, or has a fragment
+                or credentials in it.
+        """
+        url = getattr(self, name, None) or text(self.metadata.get(name))
+        if not isinstance(url, str) or not url:
+            whose = f"the metadata of {self.issuer}" if self.metadata else "this server"
+            message = f"{whose} names no {name}; give AuthorizationServer(…, {name}=…)"
+            raise ConfigurationError(message)
+        check_endpoint(url, name=name, allow_plain_http=bool(self.allow_plain_http))
+        if self.metadata and not Origin.of(self.issuer or url).loopback:
+            _check_elsewhere(url, name)
+        return str(url)
 
 
+def _check_elsewhere(url: str, name: str) -> None:
+    """Refuse this machine as an endpoint of a server that is another one.
+
+    Raises:
+        ConfigurationError: It is this machine.
+    """
+    if Origin.of(url).loopback:
+        message = (
+            f"{name} is on this machine, and the issuer is not: nothing is sent to what a document "
+            "from elsewhere finds here"
+        )
+        raise ConfigurationError(message)
+
+
+@checked
 def rename_fields(names: Mapping[str, str]) -> Adapter:
     """Return an adapter that gives fields of an answer their names of RFC 6749 §5.
 

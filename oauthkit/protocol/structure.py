@@ -36,6 +36,7 @@ def structured(value: object, kind: Any, *, name: str) -> Any:
         reason = "; ".join(cattrs.transform_error(error, path=name, format_exception=_told))
     except Exception as error:  # noqa: BLE001 - a type's own constructor may raise anything
         reason = f"{_told(error, kind)} @ {name}"
+    del value  # a traceback that shows local values would show it
     # Raised out here, so that the error does not carry cattrs' own, which may quote the value.
     raise ValueError(reason)
 

@@ -1,19 +1,21 @@
 """What the typed endpoint functions share: one request, one status check, one structure."""
 
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from oauthkit.errors import EndpointError, Recovery
+from oauthkit.kinds import check_kind
 from oauthkit.protocol.answers import excerpt
 from oauthkit.protocol.challenge import parse_challenges
 from oauthkit.protocol.structure import structured
 from oauthkit.session import AsyncTokenSession
 
-_OK: Final = 200
-_UNAUTHORIZED: Final = 401
-_FORBIDDEN: Final = 403
-_TOO_MANY: Final = 429
-_BROKEN: Final = 500
+_OK: Final = HTTPStatus.OK
+_UNAUTHORIZED: Final = HTTPStatus.UNAUTHORIZED
+_FORBIDDEN: Final = HTTPStatus.FORBIDDEN
+_TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS
+_BROKEN: Final = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def base_url(url: str) -> str:
@@ -39,6 +41,7 @@ async def call(session: AsyncTokenSession[Any], method: str, url: str, **options
     Raises:
         EndpointError: Another status came.
     """
+    check_kind("session", session, AsyncTokenSession)
     response = await session.request(method, url, **options)
     if response.status_code == _OK:
         return response
@@ -48,7 +51,7 @@ async def call(session: AsyncTokenSession[Any], method: str, url: str, **options
     raise EndpointError(
         message,
         status_code=response.status_code,
-        excerpt=excerpt(response.content),
+        excerpt=_excerpt(response),
         required_scope=next(iter(scopes), None) if response.status_code == _FORBIDDEN else None,
         recovery=_recovery(response.status_code),
     )
@@ -63,7 +66,9 @@ def json_body(response: Any) -> Any:
     try:
         return response.json()
     except (ValueError, RecursionError):
-        raise unusable(response, "the body is not the documented JSON") from None
+        pass
+    # Raised out here, so that the error does not carry the reader's own, which has the body.
+    raise unusable(response, "the body is not the documented JSON")
 
 
 def structured_body(response: Any, kind: type[Any], value: object) -> Any:
@@ -75,14 +80,21 @@ def structured_body(response: Any, kind: type[Any], value: object) -> Any:
     try:
         return structured(value, kind, name=kind.__name__)
     except ValueError as error:
-        raise unusable(response, f"the body is not as documented: {error}") from None
+        reason = str(error)
+    del value  # a traceback that shows local values would show it
+    raise unusable(response, f"the body is not as documented: {reason}")
 
 
 def unusable(response: Any, message: str) -> EndpointError:
     """Return the error for a body that cannot be used."""
-    return EndpointError(
-        message, status_code=response.status_code, excerpt=excerpt(response.content)
-    )
+    return EndpointError(message, status_code=response.status_code, excerpt=_excerpt(response))
+
+
+def _excerpt(response: Any) -> str:
+    """Return the beginning of a body, without an echo of the token that was sent."""
+    asked = [answer.request.headers for answer in (*response.history, response)]
+    sent = frozenset(h.get("authorization", "").rpartition(" ")[2] for h in asked)
+    return excerpt(response.content, secrets=sent)
 
 
 def _recovery(status_code: int) -> Recovery:

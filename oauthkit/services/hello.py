@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from oauthkit.kinds import check_kind, checked
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.services._call import base_url as with_slash
 from oauthkit.services._call import call, json_body, structured_body
@@ -26,6 +27,7 @@ class SayHelloResponse:
     greeting: str
 
 
+@checked
 def authorization_server(
     base_url: str = BASE_URL,
     *,
@@ -58,6 +60,8 @@ async def say_hello(
     Raises:
         EndpointError: The answer is not as documented.
     """
+    check_kind("say_hello: first_name=", first_name, str)
+    check_kind("say_hello: base_url=", base_url, str)
     response = await call(
         session,
         "POST",

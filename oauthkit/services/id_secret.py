@@ -2,18 +2,25 @@
 
 Form-urlencoded, for the grants client_credentials, authorization_code and refresh_token. For a code
 it documents `client_id` (and perhaps `client_secret`) in the body, so `ClientSecretPost` and
-`PublicClient` fit, and a `code_challenge` beside. Its errors are lists of messages with status 400
-or 403.
+`PublicClient` fit, and a `code_challenge` beside.
+
+Its errors are lists of `httpcode` and `message` with status 400 or 403, and have no name in them. A
+message with a name of RFC 6749 §5.2 in it is taken at its word. Else the refusal is about what was
+shown: the client itself for client_credentials, and the code or the refresh token otherwise. All
+codes and messages of the list are the `error_description` of what is raised.
 """
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import attrs
 
+from oauthkit.kinds import checked
 from oauthkit.protocol.formats import ParameterValue
 from oauthkit.protocol.pkce import s256_challenge
+from oauthkit.protocol.refusals import ErrorRule
 from oauthkit.protocol.secret import Unprintable
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.structure import structured
@@ -21,7 +28,21 @@ from oauthkit.protocol.structure import structured
 _CODES: Final = re.compile(
     r"invalid_(?:request|client|grant|scope)|unauthorized_client|unsupported_grant_type"
 )
-_BY_STATUS: Final = {401: "invalid_client", 403: "unauthorized_client"}
+_ERRORS: Final = (
+    # Whoever has only itself to show is refused itself.
+    ErrorRule(
+        "invalid_client",
+        status=HTTPStatus.FORBIDDEN,
+        member="errors",
+        grant_type="client_credentials",
+    ),
+    ErrorRule(
+        "invalid_request",
+        status=HTTPStatus.BAD_REQUEST,
+        member="errors",
+        grant_type="client_credentials",
+    ),
+)
 
 
 @attrs.frozen
@@ -56,6 +77,7 @@ class Errors:
     meta: Meta | None = None
 
 
+@checked
 def authorization_server(
     token_endpoint: str,
     *,
@@ -79,6 +101,7 @@ def authorization_server(
         authorization_endpoint=authorization_endpoint,
         issuer=issuer,
         adapt=_rfc_fields,
+        errors=_ERRORS,
         adapt_request=_documented_parameters,
         allow_plain_http=allow_plain_http,
     )
@@ -99,11 +122,15 @@ def _documented_parameters(
 
 def _rfc_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Say a documented error in the words of RFC 6749 §5.2; its members stay beside."""
-    if "errors" not in fields:
+    if fields.get("errors") in (None, []):
         return fields
-    answer: Errors = structured(dict(fields), Errors, name="errors")
-    messages = "; ".join(problem.message for problem in answer.errors if problem.message)
-    named = _CODES.search(messages)
-    statuses = (_BY_STATUS.get(problem.httpcode or 0) for problem in answer.errors)
-    error = named[0] if named else next(filter(None, statuses), "invalid_request")
-    return Unprintable({**fields, "error": error, "error_description": messages})
+    answer: Errors = structured(fields, Errors, name="errors")
+    told = "; ".join(filter(None, map(_told, answer.errors)))
+    named = _CODES.search(told)
+    of_client = any(problem.httpcode == HTTPStatus.UNAUTHORIZED for problem in answer.errors)
+    error = named[0] if named else "invalid_client" if of_client else "invalid_grant"
+    return Unprintable({**fields, "error": error, "error_description": told})
+
+
+def _told(problem: Problem) -> str:
+    return " ".join(str(part) for part in (problem.httpcode, problem.message) if part is not None)

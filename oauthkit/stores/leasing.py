@@ -4,14 +4,19 @@ import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 import anyio
 
+from oauthkit.beside import beside
 from oauthkit.errors import ConfigurationError, LeaseLost, StoreError
+from oauthkit.protocol.tries import growing_pause
 
 _FIRST_PAUSE: Final = 0.002
-_LONGEST_PAUSE: Final = 0.03  # with the look itself, what changed is known within 50 ms
+_EARLY_PAUSE: Final = 0.04
+_SHARE: Final = 0.045  # of the time waited, which says how long it may yet take
+_LONGEST_PAUSE: Final = 0.045  # with the look itself, what changed is known within 50 ms
 _EXTENSIONS: Final = 30  # a holder that hangs is as good as dead at some point
 _PARTS: Final = 3  # of a lease; one is over when it is extended, so two tries may fail
 
@@ -29,16 +34,33 @@ def checked_lease_seconds(lease_seconds: float) -> float:
 
 
 def lease_lost() -> LeaseLost:
-    """Return the error of a save that came too late."""
-    return LeaseLost("the lease ran out, or the token was deleted or replaced meanwhile")
+    """Return the error of a save whose right has passed to somebody else."""
+    message = (
+        "the lease is no longer this one's: somebody else had it since, or a login or a logout "
+        "came in between, or it was given back"
+    )
+    return LeaseLost(message)
 
 
-def pauses() -> Iterator[float]:
-    """Yield the seconds between looks at a lease that somebody else holds, without end."""
-    pause = _FIRST_PAUSE
+def pauses(
+    now: Callable[[], float] = anyio.current_time, *, longest: float = _LONGEST_PAUSE
+) -> Iterator[float]:
+    """Yield the seconds between looks at a lease that somebody else holds, without end.
+
+    They grow with the wait, so that a fleet which waits for one slow server asks its store less and
+    less. As far as `longest` lets them, they never make a wait longer by more than a twentieth, or
+    by 45 ms.
+
+    Args:
+        now: Seconds on the clock of the event loop.
+        longest: The most seconds of a pause.
+    """
+    began, looks = now(), 0
     while True:
-        yield pause * random.uniform(0.5, 1)  # noqa: S311 - spreads the looks of a fleet
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        looks += 1
+        early = growing_pause(looks, first=_FIRST_PAUSE, longest=_EARLY_PAUSE)
+        pause = max(early, min(_SHARE * (now() - began), longest))
+        yield pause * random.uniform(0.8, 1)  # noqa: S311 - spreads the looks of a fleet
 
 
 @asynccontextmanager
@@ -52,16 +74,10 @@ async def extended(
             next try may succeed, and the lease itself decides about the save.
         lease_seconds: How long the lease lives.
     """
-    failure: Exception | None = None
-    async with anyio.create_task_group() as beside:
-        beside.start_soon(_keep, extend, lease_seconds / _PARTS)
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - raised again, not in an exception group
-            failure = error
-        beside.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    message = "the event loop ended before the lease could be kept; it was given back"
+    keep = partial(_keep, extend, lease_seconds / _PARTS)
+    async with beside(keep, unbegun=StoreError(message)):
+        yield
 
 
 async def give_back(release: Callable[[], Awaitable[object]], *, within: float = math.inf) -> None:
@@ -79,11 +95,10 @@ async def give_back(release: Callable[[], Awaitable[object]], *, within: float =
             raise
 
 
-async def _keep(extend: Callable[[], Awaitable[bool]], every: float) -> None:
-    held = True
-    for _ in range(_EXTENSIONS):
+async def _keep(extend: Callable[[], Awaitable[bool]], every: float, _: anyio.CancelScope) -> None:
+    held, extensions = True, 0
+    while held and extensions < _EXTENSIONS:
+        extensions += 1
         await anyio.sleep(every)
         with suppress(StoreError):
             held = await extend()
-        if not held:
-            return

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import math
 import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping
@@ -12,14 +11,19 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from oauthkit.errors import ConfigurationError, Recovery, StoreError
+from oauthkit.kinds import checked
+from oauthkit.protocol.secret import SecretStr
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, TokenStore, WatchedStore
+from oauthkit.stores.keys import check_key, check_saved
 from oauthkit.stores.records import decode_token, encode_token
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-_VERSION: Final = "v1"
+_VERSION: Final = "v2"
+_FIRST_VERSION: Final = "v1"
+"""Of rows that are bound to their key alone; they are read, and written no more."""
 _TYPE: Final = "sealed"
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = (16, 24, 32)
@@ -34,9 +38,15 @@ class SealedStore(WatchedStore):
 
     The other store keeps a `Token` of type "sealed", whose `access_token` is the encrypted token.
     In the clear stay the two moments of expiry and whether there is a refresh token, so that a
-    store which forgets what has ended still can. Each text is bound to its store key: moved under
-    another one, it cannot be read. Whoever can write to the store can still put back what was
-    stored under the same key before, or delete it.
+    store which forgets what has ended still can. Each text is bound to its store and its key: moved
+    under another key, or to another store that has the same AES keys, it cannot be read. Whoever
+    can write to the store can still put back what was stored under the same key before, or delete
+    it.
+
+    What the store is called decides there. By itself a `RedisStore` is called by its prefix and an
+    `SQLiteStore` by the name of its file, without the directory, so that both can be moved to
+    another machine. Where several are called alike, or one is to be renamed, say `name=`. Texts of
+    the first version are bound to their key alone, until the token is renewed.
 
     A token that cannot be read is kept: `load` and `lease` raise, so that nothing is renewed over
     it; a login (`save`) replaces it, and a logout (`delete`) forgets it.
@@ -49,19 +59,25 @@ class SealedStore(WatchedStore):
     Args:
         store: Where the encrypted tokens are kept; the caller closes it.
         keys: AES keys of 16, 24 or 32 bytes, by key id: 1 to 64 letters, digits, "-" and "_".
+        name: What the store is called, the same in all processes that share it, for example
+            "production"; None is what it is called by itself.
     """
 
-    def __init__(self, store: TokenStore, keys: Mapping[str, bytes]) -> None:
+    @checked
+    def __init__(
+        self, store: TokenStore, keys: Mapping[str, bytes], *, name: str | None = None
+    ) -> None:
         """Take the keys; they are not kept in a form that can be printed.
 
         Raises:
-            ConfigurationError: There is no key, or one that AES cannot use, or `cryptography` is
-                not installed.
+            ConfigurationError: There is no key, or one that AES cannot use, the name is empty or no
+                text, `cryptography` is not installed, or the store does not say how long its leases
+                live.
         """
         super().__init__()
-        self.lease_seconds: Final = float(getattr(store, "lease_seconds", math.inf))
+        self.lease_seconds: Final = _lease_seconds(store)
         self._store = store
-        self._keyring = _Keyring(keys)
+        self._keyring = _Keyring(keys, _name(store) if name is None else _checked_name(name))
 
     async def load(self, key: str, /) -> Token | None:
         """Return the token of a key; None where there is none.
@@ -69,6 +85,7 @@ class SealedStore(WatchedStore):
         Raises:
             StoreError: The store failed, or the token cannot be read with these keys.
         """
+        check_key(key)
         return self._keyring.open(key, await self._store.load(key))
 
     async def save(self, key: str, token: Token, /) -> None:
@@ -77,6 +94,7 @@ class SealedStore(WatchedStore):
         Raises:
             StoreError: It could not be stored.
         """
+        check_saved(key, token)
         await self._store.save(key, self._keyring.seal(key, token))
         self._changed(key)
 
@@ -86,6 +104,7 @@ class SealedStore(WatchedStore):
         Raises:
             StoreError: It could not be forgotten.
         """
+        check_key(key)
         await self._store.delete(key)
         self._changed(key)
 
@@ -96,6 +115,7 @@ class SealedStore(WatchedStore):
         Raises:
             StoreError: The store failed, or the token cannot be read with these keys.
         """
+        check_key(key)
         async with self._store.lease(key) as lease:
             found = self._keyring.open(key, await lease.load())
             yield _SealedLease(self._keyring, key, lease, (found,))
@@ -104,7 +124,8 @@ class SealedStore(WatchedStore):
 class _Keyring:
     """The keys, in a form that cannot be printed."""
 
-    def __init__(self, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, keys: Mapping[str, bytes], store_name: str) -> None:
+        self._store_name = store_name
         self._ciphers = _ciphers(keys)
         self._writes_with = next(iter(keys))
 
@@ -112,7 +133,9 @@ class _Keyring:
         """Return a token that keeps another one, encrypted, for a store key."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         encrypted = self._ciphers[self._writes_with].encrypt(
-            nonce, encode_token(token).encode(), _bound_to(self._writes_with, key)
+            nonce,
+            encode_token(token).encode(),
+            self._bound_to(_VERSION, self._writes_with, key),
         )
         content = base64.urlsafe_b64encode(nonce + encrypted).decode()
         return Token(
@@ -133,14 +156,21 @@ class _Keyring:
             return None
         version, _, rest = kept.access_token.partition(".")
         key_id, _, content = rest.partition(".")
-        if kept.token_type != _TYPE or version != _VERSION:
+        if kept.token_type != _TYPE or version not in {_FIRST_VERSION, _VERSION}:
             reason = "it is not encrypted, or by a newer oauthkit"
             raise _unreadable(reason)
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             reason = "the key it was encrypted with is not among the keys of this store"
             raise _unreadable(reason)
-        return decode_token(_decrypted(cipher, content, _bound_to(key_id, key)))
+        return decode_token(_decrypted(cipher, content, self._bound_to(version, key_id, key)))
+
+    def _bound_to(self, version: str, key_id: str, key: str) -> bytes:
+        """Return what the encryption vouches for without hiding it; no two cases give the same."""
+        bound = ["oauthkit", version, key_id, key]
+        if version != _FIRST_VERSION:
+            bound.append(self._store_name)
+        return json.dumps(bound).encode()
 
 
 @attrs.define
@@ -161,7 +191,33 @@ class _SealedLease:
         return found[0] if found else self._keyring.open(self._key, await self._lease.load())
 
     async def save(self, token: Token) -> None:
+        check_saved(self._key, token)
         await self._lease.save(self._keyring.seal(self._key, token))
+
+
+def _lease_seconds(store: TokenStore) -> float:
+    # Asked of what a user wrote, perhaps before a store had to say so.
+    try:
+        return store.lease_seconds
+    except AttributeError as error:
+        message = (
+            f"{type(store).__name__} has no lease_seconds, which every TokenStore must have: "
+            "how many seconds a lease of it lives"
+        )
+        raise ConfigurationError(message) from error
+
+
+def _name(store: TokenStore) -> str:
+    """Return what a store is called by itself; nothing, where it does not say."""
+    name = getattr(store, "place", "")
+    return name if isinstance(name, str) else ""
+
+
+def _checked_name(name: str) -> str:
+    if not name:
+        message = "name= is empty; say what the store is called, for example production"
+        raise ConfigurationError(message)
+    return name
 
 
 def _ciphers(keys: Mapping[str, bytes]) -> "dict[str, AESGCM]":
@@ -170,7 +226,7 @@ def _ciphers(keys: Mapping[str, bytes]) -> "dict[str, AESGCM]":
             AESGCM,
         )
     except ImportError as error:
-        message = "SealedStore needs cryptography, which the extra brings: oauthkit[jose]"
+        message = "SealedStore needs cryptography, which the extra brings: oauthkit[sealed]"
         raise ConfigurationError(message) from error
     if not keys:
         message = "SealedStore needs at least one key"
@@ -185,21 +241,20 @@ def _ciphers(keys: Mapping[str, bytes]) -> "dict[str, AESGCM]":
     return {key_id: AESGCM(key) for key_id, key in keys.items()}
 
 
-def _bound_to(key_id: str, key: str) -> bytes:
-    """Return what the encryption vouches for without hiding it; no two cases give the same."""
-    return json.dumps(["oauthkit", _VERSION, key_id, key]).encode()
-
-
 def _decrypted(cipher: "AESGCM", content: str, bound_to: bytes) -> str:
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
 
     try:
         sealed = base64.b64decode(content, altchars=b"-_", validate=True)
         nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        return cipher.decrypt(nonce, encrypted, bound_to).decode()
-    except (InvalidTag, ValueError) as error:
-        reason = "the key is another one, or the text was changed or moved here from another key"
-        raise _unreadable(reason) from error
+        return SecretStr(cipher.decrypt(nonce, encrypted, bound_to).decode())
+    except (InvalidTag, ValueError):
+        reason = (
+            "the AES key is another one, or the text was changed, or moved here from another key "
+            "or store, or the store was called otherwise then (name=)"
+        )
+    # Raised out here, so that nothing leads to an error that carries what was decrypted.
+    raise _unreadable(reason)
 
 
 def _unreadable(reason: str) -> StoreError:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from oauthkit.errors import Recovery, StoreError
+from oauthkit.stores.private_file import OWNER_ONLY, check_private
+from oauthkit.stores.records import hidden
 
 _APPLICATION_ID: Final = 0x6F617574  # "oaut"
 _BUSY_SECONDS: Final = 5.0
-_OWNER_ONLY: Final = 0o600
+_OVERWRITE_BUSY_MS: Final = 250
+"""How long the overwriting of what was deleted waits for readers; it is tried again."""
 
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -31,6 +34,12 @@ _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             leased_until REAL NOT NULL,
             lease_seconds REAL NOT NULL
         ) WITHOUT ROWID""",
+    ),
+    (
+        # Beside `leased_until`, not instead of it: a process of version 1 that has the file open
+        # goes on with the columns it knows, and what it writes has no boot.
+        "ALTER TABLE token ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE token ADD COLUMN monotonic_until REAL NOT NULL DEFAULT 0",
     ),
 )
 """What leads from each version of the schema to the next; the first makes version 1 from nothing.
@@ -60,6 +69,7 @@ class SQLiteFile:
         self._mutex = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._leftover = False  # whether the log may have what was deleted
 
     @contextmanager
     def alone(self) -> Generator[None]:
@@ -74,12 +84,20 @@ class SQLiteFile:
             yield self._opened()
 
     @contextmanager
-    def writing(self) -> Generator[sqlite3.Connection]:
-        """Have the file to oneself; what the block wrote is on the disk when it is left."""
+    def writing(self, *, deletes: bool = False) -> Generator[sqlite3.Connection]:
+        """Have the file to oneself; what the block wrote is on the disk when it is left.
+
+        Args:
+            deletes: Whether a secret is deleted, which is then in no file any more, unless another
+                program reads the file for long: then it is overwritten at a later write.
+        """
         with self.reading() as connection:
             connection.execute("BEGIN IMMEDIATE")
             with connection:
                 yield connection
+            self._leftover = self._leftover or deletes
+            if self._leftover:
+                self._leftover = not overwritten(connection)
 
     def close(self) -> None:
         """Close the connection for good."""
@@ -95,12 +113,15 @@ class SQLiteFile:
             raise StoreError(message, recovery=Recovery.CHANGE_REQUEST)
         if self._connection is None:
             self._connection = _opened(self._path.absolute())
+            self._leftover = not overwritten(self._connection)  # a process may have died before it
         return self._connection
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    check_private(path)
     if not path.exists():
         _make_blank(path)
+        check_private(path)  # somebody else may have been first
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",
         uri=True,
@@ -108,6 +129,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         isolation_level=None,  # transactions begin where the code says so
         check_same_thread=False,  # one at a time: the mutex sees to it
     )
+    connection.text_factory = hidden  # SQLite's own error would quote what is no text
     try:
         _prepare(connection, path)
     except BaseException:
@@ -116,10 +138,25 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def overwritten(connection: sqlite3.Connection) -> bool:
+    """Empty the log, in which what was deleted still stands, and tell whether that was possible.
+
+    In the file itself SQLite overwrites it (`secure_delete`).
+    """
+    connection.execute(f"PRAGMA busy_timeout = {_OVERWRITE_BUSY_MS}")
+    try:
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError:  # the deletion itself is done
+        busy = 1
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
+    return not busy
+
+
 def _make_blank(path: Path) -> None:
     """Make an empty file that was never readable to others."""
     blank = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    os.close(os.open(blank, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY))
+    os.close(os.open(blank, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
     try:
         # Not the file itself: its descriptor could be closed while a connection of another
         # thread is at work.
@@ -174,7 +211,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = _version(connection, path)  # again: another process may have been first
     if version == 0:
-        path.chmod(_OWNER_ONLY)  # an empty file that was there before
+        path.chmod(OWNER_ONLY)  # an empty file that was there before
     for statements in _MIGRATIONS[version:]:
         for statement in statements:
             connection.execute(statement)

@@ -6,10 +6,11 @@ from typing import Final, Protocol
 
 import attrs
 
+from oauthkit.stores.boot import boot_id
 from oauthkit.stores.leasing import lease_lost
 from oauthkit.stores.sqlite_file import SQLiteFile
 
-_COLUMNS: Final = "token, fence, leased_until, lease_seconds"
+_COLUMNS: Final = "token, fence, leased_until, lease_seconds, boot, monotonic_until"
 
 
 class Clock(Protocol):
@@ -33,12 +34,16 @@ class Row:
         fence: The number of the latest lease or login.
         leased_until: When the lease ends, in seconds since the epoch; 0 where there is none.
         lease_seconds: How long that lease was to live.
+        boot: In which boot of the machine the lease was had, where that is known.
+        monotonic_until: When the lease ends, on that boot's monotonic clock.
     """
 
     text: str | None = attrs.field(default=None, repr=False)  # secrets included
     fence: int = 0
     leased_until: float = 0.0
     lease_seconds: float = 0.0
+    boot: str = ""
+    monotonic_until: float = 0.0
 
 
 @attrs.define(eq=False)
@@ -47,15 +52,19 @@ class Claim:
 
     Attributes:
         key: Of the token.
-        fence: The lease's number, once the lease is had.
+        fence: The lease's number, from when it is had until it is given back.
         good_until: When the lease ends for its holder, on the monotonic clock.
         given_up: Whether the task has gone: the thread may come too late, and must leave no lease.
+        asked: Whether it may have its fence: it has, or a thread may still be at work.
+        seen: The row at the last look, and the state of the file then.
     """
 
     key: str
     fence: int | None = None
     good_until: float = 0.0
     given_up: bool = False
+    asked: bool = False
+    seen: tuple[Row, tuple[int, int]] | None = None
 
 
 class TokenTable:
@@ -78,12 +87,12 @@ class TokenTable:
 
     def put(self, key: str, text: str) -> None:
         """Store a token; a lease on it is lost."""
-        with self._file.writing() as connection:
+        with self._file.writing(deletes=True) as connection:  # what was there before it
             _store(connection, key, Row(text, _next_fence(connection)))
 
     def remove(self, key: str) -> None:
         """Forget a token; a lease on it is lost, as no fence is given twice."""
-        with self._file.writing() as connection:
+        with self._file.writing(deletes=True) as connection:
             connection.execute("DELETE FROM token WHERE key = ?", (_name(key),))
 
     def claim(self, claim: Claim, first: Row | None = None, overdue: Row | None = None) -> Row:
@@ -95,7 +104,7 @@ class TokenTable:
             overdue: A row whose lease has been watched for its whole length: whatever the wall
                 clock says, it is over.
         """
-        row = self.read(claim.key)  # without the file's one write lock: most looks are in vain
+        row = self._look(claim)  # without the file's one write lock: most looks are in vain
         if renewed(row, first) or self._leased(row, overdue):
             return row
         began = self._clock.monotonic()
@@ -103,9 +112,12 @@ class TokenTable:
             row = _row(connection, claim.key)
             if claim.given_up or renewed(row, first) or self._leased(row, overdue):
                 return row
-            fence = _next_fence(connection)
-            until = self._clock.time() + self._lease_seconds
-            _store(connection, claim.key, Row(row.text, fence, until, self._lease_seconds))
+            fence, (until, monotonic_until) = _next_fence(connection), self._ends()
+            _store(
+                connection,
+                claim.key,
+                Row(row.text, fence, until, self._lease_seconds, boot_id(), monotonic_until),
+            )
             claim.fence, claim.good_until = fence, began + self._lease_seconds
         return row
 
@@ -116,24 +128,25 @@ class TokenTable:
             if now >= claim.good_until:
                 return False
             held = connection.execute(
-                "UPDATE token SET leased_until = ? WHERE key = ? AND fence = ?",
-                (self._clock.time() + self._lease_seconds, _name(claim.key), claim.fence),
+                "UPDATE token SET leased_until = ?, monotonic_until = ?"
+                " WHERE key = ? AND fence = ?",
+                (*self._ends(), _name(claim.key), claim.fence),
             ).rowcount
             claim.good_until = now + self._lease_seconds if held else 0.0
         return bool(held)
 
     def put_leased(self, claim: Claim, text: str) -> None:
-        """Store a token under a lease.
+        """Store a token under a lease, also a late one where nobody else came.
 
         Raises:
-            LeaseLost: The lease has run out, or another one, a login or a logout came after it.
+            LeaseLost: Another lease, a login or a logout came after it, or it was given back.
         """
         with self._file.writing() as connection:
             stored = connection.execute(
                 "UPDATE token SET token = ? WHERE key = ? AND fence = ?",
                 (text, _name(claim.key), claim.fence),
             ).rowcount
-            if stored != 1 or self._clock.monotonic() >= claim.good_until:
+            if stored != 1:
                 raise lease_lost()
 
     def release(self, claim: Claim) -> None:
@@ -151,11 +164,34 @@ class TokenTable:
                 "DELETE FROM token WHERE key = ? AND fence = ? AND token IS NULL", mine
             )
             connection.execute(
-                "UPDATE token SET leased_until = 0 WHERE key = ? AND fence = ?", mine
+                "UPDATE token SET leased_until = 0, monotonic_until = 0"
+                " WHERE key = ? AND fence = ?",
+                mine,
             )
+        claim.fence = None  # not sooner: a save whose task was cancelled goes on in its thread
+
+    def _look(self, claim: Claim) -> Row:
+        """Return the row of a claim; it is read only where something in the file has changed."""
+        with self._file.reading() as connection:
+            state = _state(connection)  # before the row: what changes in between is seen next time
+            if claim.seen is None or claim.seen[1] != state:
+                claim.seen = _row(connection, claim.key), state
+            return claim.seen[0]
+
+    def _ends(self) -> tuple[float, float]:
+        """Return when a lease ends that is had now, on the wall clock and the monotonic one."""
+        return (
+            self._clock.time() + self._lease_seconds,
+            self._clock.monotonic() + self._lease_seconds,
+        )
 
     def _leased(self, row: Row, overdue: Row | None) -> bool:
-        return row.leased_until > self._clock.time() and row != overdue
+        if row == overdue:
+            return False
+        boot = boot_id()
+        if boot and row.boot:  # nobody who had a lease before a reboot is alive
+            return row.boot == boot and row.monotonic_until > self._clock.monotonic()
+        return row.leased_until > self._clock.time()
 
 
 def renewed(row: Row, first: Row | None) -> bool:
@@ -167,6 +203,12 @@ def _name(key: str) -> bytes:
     return key.encode("utf-8", "surrogatepass")
 
 
+def _state(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return what is another number after each commit, by other connections and by this one."""
+    (by_others,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(by_others), connection.total_changes
+
+
 def _row(connection: sqlite3.Connection, key: str) -> Row:
     question = f"SELECT {_COLUMNS} FROM token WHERE key = ?"  # noqa: S608 - a constant
     found = connection.execute(question, (_name(key),)).fetchone()
@@ -175,7 +217,7 @@ def _row(connection: sqlite3.Connection, key: str) -> Row:
 
 def _store(connection: sqlite3.Connection, key: str, row: Row) -> None:
     connection.execute(
-        f"INSERT OR REPLACE INTO token (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - a constant
+        f"INSERT OR REPLACE INTO token (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
         (_name(key), *attrs.astuple(row)),
     )
 

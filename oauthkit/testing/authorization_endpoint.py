@@ -1,14 +1,12 @@
 """The authorization endpoint of the fake server (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
 
 from collections.abc import Mapping
-from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import attrs
 
-from oauthkit.testing.state import AuthorizationServerState, Code
-
-_CODE_LIFE: Final = 60.0
+from oauthkit.protocol.single_use import CODES
+from oauthkit.testing.state import AuthorizationServerState
 
 
 @attrs.frozen(eq=False)
@@ -58,11 +56,10 @@ class AuthorizationEndpoint:
         if challenge is not None and parameters.get("code_challenge_method") != "S256":
             description = "the code_challenge_method must be S256"
             return {"error": "invalid_request", "error_description": description}
-        code = f"code-{len(self.state.codes) + 1}"
-        self.state.codes[code] = Code(
-            parameters.get("scope") or self.state.scope,
-            parameters["redirect_uri"],
-            challenge,
-            self.state.clock.time() + _CODE_LIFE,
-        )
+        scope = parameters.get("scope") or self.state.scope
+        if not self.state.allows(scope):
+            return {"error": "invalid_scope"}
+        code = self.state.desk.issue_code(parameters["redirect_uri"], challenge, scope)
+        # Codes are numbered, so another test's fake may have given one of this name, that is spent.
+        CODES.release(self.state.server.token_endpoint, code)
         return {"code": code}

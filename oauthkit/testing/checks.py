@@ -1,6 +1,7 @@
 """What a document says about a request, compared with what came."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,6 +23,7 @@ from oauthkit.testing.reading import (
 )
 
 _BOOLEANS: Final = {"true": True, "false": False}
+_LOOPBACK: Final = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 
 @attrs.frozen
@@ -68,6 +70,16 @@ class Check:
         """Expect this method."""
         self.expect(self.request.method == expected, expected, self.request.method)
 
+    def host(self, known: Collection[str] | None) -> None:
+        """Expect one of these hosts, or this machine; any where None is given.
+
+        What counts is the `Host` header, which says whom the client meant (RFC 9110 §7.2).
+        """
+        came = self.request.headers.get("host", urlsplit(self.request.url).netloc).lower()
+        here = re.sub(r":\d+$", "", came) in _LOOPBACK
+        good = known is None or here or re.sub(r":(80|443)$", "", came) in known
+        self.expect(good, f"the host {' or '.join(sorted(known or ()))}", came)
+
     def header(self, name: str, *expected: str) -> None:
         """Expect a header once, with one of these values; any value where none is given."""
         values = self.request.headers.get_all(name)
@@ -88,8 +100,8 @@ class Check:
         came = "authorization" in self.request.headers
         self.expect(not came, "no Authorization header", "one")
 
-    def basic(self) -> tuple[str, str] | None:
-        """Return the client's credentials, which must be form-encoded, a space as %20."""
+    def basic(self) -> frozenset[tuple[str, str]] | None:
+        """Return the client's credentials, which must be form-encoded, a space as %20, alone."""
         try:
             scheme, token = authorization(self.request.headers) or ("none", "")
             self.expect(scheme == "basic", "Authorization: Basic", scheme)
@@ -101,7 +113,7 @@ class Check:
             return None
         encoded = not any(character in "+ " for character in "".join(raw))
         self.expect(encoded, "form-encoded credentials, a space as %20", "others")
-        return form_decoded(raw[0]), form_decoded(raw[1])
+        return frozenset({(form_decoded(raw[0]), form_decoded(raw[1]))})
 
     def bearer(self) -> str:
         """Return the access token, which must be there."""

@@ -1,11 +1,14 @@
 """A clock that moves when told."""
 
+import time
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 import attrs
 
+from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError
-from oauthkit.exchange import Clock
 
 _BOOT: Final = 1_000.0
 
@@ -61,9 +64,56 @@ class FakeClock:
         self._wall += seconds
 
 
-def clock_or_fake(clock: Clock | None) -> Clock:
-    """Return the clock, or a new `FakeClock` where there is none."""
-    return FakeClock() if clock is None else clock
+class OwnClock(FakeClock):
+    """Be the clock of a fake server that was given none.
+
+    It begins today, so that tokens of the fake are good in a session on the real clock, and stands
+    still as any `FakeClock`; only while the server is on a socket does the real time pass on it.
+    """
+
+    _since: float | None = None
+
+    def __init__(self) -> None:
+        """Begin at this second."""
+        super().__init__(time.time() // 1)
+
+    def time(self) -> float:
+        """Return the wall clock, in seconds since the epoch."""
+        return super().time() + self._passed()
+
+    def monotonic(self) -> float:
+        """Return the monotonic clock, in seconds."""
+        return super().monotonic() + self._passed()
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Let the real time pass while the block is open."""
+        outer = self._stop()
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._stop()
+            self._since = outer and time.monotonic()
+
+    def _stop(self) -> float | None:
+        passed, since = self._passed(), self._since
+        self._since = None
+        self.advance(passed)
+        return since
+
+    def _passed(self) -> float:
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+
+def clock_or_own(clock: Clock | None) -> Clock:
+    """Return the clock, or a new `OwnClock` where there is none."""
+    return OwnClock() if clock is None else clock
+
+
+def running(clock: Clock) -> AbstractContextManager[None]:
+    """Let the real time pass while the block is open, on a clock that a server has by itself."""
+    return clock.running() if isinstance(clock, OwnClock) else nullcontext()
 
 
 def advance(clock: Clock, seconds: float) -> None:

@@ -33,6 +33,18 @@ def data_contract_xml(root: str, fields: Mapping[str, object]) -> bytes:
     return f"<{root} {namespaces}>{elements}</{root}>".encode()
 
 
+def data_contract_error(kind: str, message: str) -> bytes:
+    """Return what its framework says about a request that it refuses.
+
+    Args:
+        kind: The format, of those above.
+        message: Why.
+    """
+    if kind in XML_TYPES:
+        return f"<Error><Message>{escape(message)}</Message></Error>".encode()
+    return data_contract_json({"Message": message})
+
+
 def _contract_member(name: str, value: object) -> str:
     if value is None:
         return f'<{name} i:nil="true"/>'

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import attrs
 
-from oauthkit.exchange import Clock
+from oauthkit.clock import Clock
 from oauthkit.protocol.messages import HTTPResponse
 from oauthkit.testing.clock import FakeClock
 from oauthkit.testing.conversion import LostAnswerError

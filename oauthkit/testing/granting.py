@@ -1,65 +1,161 @@
-"""What the documented systems have in common behind their token endpoints."""
+"""What every authorization server here does behind its token endpoint (RFC 6749 §4 to §6)."""
 
-from collections.abc import Mapping
-from typing import Final
+import math
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
 
 import attrs
 
-from oauthkit.exchange import Clock
-from oauthkit.protocol.secret import secret
+from oauthkit.clock import Clock
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.protocol.secret import Unprintable, secret
 from oauthkit.testing.checks import Check
-from oauthkit.testing.clock import advance, clock_or_fake
+from oauthkit.testing.clock import advance, clock_or_own
 from oauthkit.testing.ledger import Family, Ledger, SpentError
-from oauthkit.testing.reading import code_challenge
+from oauthkit.testing.reading import UnreadableError, code_challenge
 
-_CODE_LIFE: Final = 60.0
+CODE_LIFE: Final = 60.0
+"""Seconds that an authorization code is good."""
 
 
 @attrs.define(kw_only=True, eq=False)
 class Settings:
-    """Who may log in, and for how long."""
+    """Who may log in, for what, and for how long; see `FakeAuthorizationServer`."""
 
-    expires_in: int = 3600
-    refresh_expires_in: int = 86_400
+    expires_in: Any
+    refresh_expires_in: float | None
+    rotate: bool = True
+    detect_reuse: bool = True
+    grace: float = 0.0
     client_id: str = "client"
-    client_secret: str = secret(default="secret")
+    client_secret: str | None = secret(default="secret")
     username: str = "ada"
     password: str = secret(default="lovelace")
     scope: str = "read"
+    allowed_scope: str | None = None
+    token_type: str | None = "Bearer"
+    extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], converter=Unprintable)
     clock: Clock = attrs.field(
-        default=None, converter=clock_or_fake, on_setattr=attrs.setters.frozen
+        default=None, converter=clock_or_own, on_setattr=attrs.setters.frozen
     )
 
     def advance(self, seconds: float) -> None:
-        """Let time pass.
+        """Let time pass on this server's clock.
+
+        A session of the application's own has a clock of its own, which does not move; give it
+        this one: `AsyncTokenSession(…, clock=fake.clock)`.
 
         Raises:
             ConfigurationError: The clock is not a `FakeClock`.
         """
         advance(self.clock, seconds)
 
+    def allows(self, scope: str) -> bool:
+        """Tell whether all of a scope may be granted."""
+        return self.allowed_scope is None or _within(scope, self.allowed_scope)
 
-@attrs.frozen
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """A token request, as it was read.
+
+    Attributes:
+        parameters: What came in the body.
+        credentials: How the client's name and secret in the header can be read, if they came there.
+        public: Whether the client may leave its secret out.
+        known_owner: Whether the resource owner is known without a password.
+        challenge: The PKCE challenge that the request proves to know.
+    """
+
+    parameters: Mapping[str, object] = attrs.field(repr=False)
+    credentials: frozenset[tuple[str, str]] | None = attrs.field(default=None, repr=False)
+    public: bool = False
+    known_owner: bool = False
+    challenge: str | None = attrs.field(
+        default=attrs.Factory(
+            lambda self: code_challenge(self.parameters.get("code_verifier")), takes_self=True
+        ),
+        repr=False,
+    )
+
+    def text(self, name: str) -> str:
+        """Return a parameter that must be there.
+
+        Raises:
+            RefusedError: It is not, or is no text.
+        """
+        value = self.parameters.get(name)
+        if not isinstance(value, str):
+            message = f"{name} is {'missing' if value is None else 'not a text'}"
+            raise RefusedError(message, error="invalid_request")
+        return value
+
+
+@attrs.frozen(kw_only=True)
 class Issued:
-    """Tokens, before a system writes them down in its own way."""
+    """Tokens, before a dialect writes them down.
 
-    access_token: str
-    refresh_token: str | None
+    Attributes:
+        expires_in: The lifetime as it is to be said; None where it is not.
+        expires_at: When the access token expires, in seconds since the epoch.
+        refresh_expires_in: The same of the refresh token, if there is one.
+        extra: Further members of the answer.
+    """
+
+    access_token: str = attrs.field(repr=False)
+    token_type: str | None
+    expires_in: Any
+    expires_at: float
+    refresh_token: str | None = attrs.field(repr=False)
+    refresh_expires_in: float | None
     scope: str
-    at: int
+    extra: Mapping[str, Any] = attrs.field(repr=False)
 
 
-@attrs.frozen
-class Refusal:
-    """Why there are none, in the words of RFC 6749 §5.2."""
+class RefusedError(Exception):
+    """The token endpoint refuses, in the words of RFC 6749 §5.2, before a dialect says so.
 
-    error: str
-    description: str
+    Attributes:
+        error: The name.
+        description: What is wrong.
+        status: What RFC 6749 §5.2 answers with.
+    """
+
+    def __init__(
+        self,
+        description: str,
+        *,
+        error: str = "invalid_grant",
+        status: HTTPStatus = HTTPStatus.BAD_REQUEST,
+    ) -> None:
+        """Say why."""
+        super().__init__(description)
+        self.error = error
+        self.description = description
+        self.status = HTTPStatus.UNAUTHORIZED if self.of_client else status
 
     @property
     def of_client(self) -> bool:
         """Whether the client is not known, rather than its right no good."""
         return self.error == "invalid_client"
+
+
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """How one authorization server reads token requests, and writes its answers.
+
+    Attributes:
+        name: What it is called.
+        read: Reads a request; what is not as it should be is a violation, or raises.
+        write: Writes tokens down.
+        refuse: Says no.
+    """
+
+    name: str
+    read: Callable[[Check], Asked] = attrs.field(repr=False)
+    write: Callable[[Issued, HTTPRequest], HTTPResponse] = attrs.field(repr=False)
+    refuse: Callable[[RefusedError, HTTPRequest], HTTPResponse] = attrs.field(repr=False)
 
 
 @attrs.define(eq=False)
@@ -71,17 +167,12 @@ class _Code:
     spent: bool = False
 
 
-class _RefusedError(Exception):
-    def __init__(self, description: str, *, error: str = "invalid_grant") -> None:
-        super().__init__(description)
-        self.refusal = Refusal(error, description)
-
-
 @attrs.define(eq=False)
 class Desk:
-    """Grant tokens for one system."""
+    """Grant the tokens of one authorization server."""
 
     settings: Settings
+    dialect: Dialect
     ledger: Ledger = attrs.field(init=False)
     _codes: dict[str, _Code] = attrs.field(factory=dict[str, _Code], init=False, repr=False)
 
@@ -89,119 +180,151 @@ class Desk:
         """Open the ledger."""
         self.ledger = Ledger(self.settings.clock)
 
-    def issue_code(self, redirect_uri: str, challenge: str | None, scope: str) -> str:
-        """Return an authorization code."""
-        code = f"code-{len(self._codes) + 1}"
-        expires_at = self.settings.clock.time() + _CODE_LIFE
+    def issue_code(
+        self, redirect_uri: str, challenge: str | None, scope: str, *, suffix: str = ""
+    ) -> str:
+        """Return an authorization code: its number, and the suffix."""
+        code = f"code-{len(self._codes) + 1}{suffix}"
+        expires_at = self.settings.clock.time() + CODE_LIFE
         self._codes[code] = _Code(redirect_uri, challenge, Family(scope), expires_at)
         return code
 
-    def serve(
-        self,
-        check: Check,
-        parameters: Mapping[str, object],
-        credentials: tuple[str, str] | None = None,
-        *,
-        proof: bool = False,
-    ) -> Issued | Refusal:
-        """Grant tokens, or say why not.
+    def issue(self, scope: str) -> Issued:
+        """Return tokens, as after a login."""
+        return self._first(Family(scope))
 
-        Args:
-            check: What was found out about the request; with violations it is refused.
-            parameters: What came in the body.
-            credentials: What came in the header.
-            proof: Whether the client must prove who it is. For client credentials it always must;
-                whoever tries is held to it.
-        """
-        if check.violations:
-            return Refusal("invalid_request", "; ".join(check.violations))
+    def answer(self, check: Check) -> HTTPResponse:
+        """Return the answer to a token request, whose violations are in `check` then."""
         try:
-            self._authenticate(parameters, credentials, proof=proof)
-            return self._issue(parameters)
-        except _RefusedError as error:
-            return error.refusal
-        except SpentError:
-            return Refusal("invalid_grant", "the refresh token is not good any more")
+            return self.dialect.write(self._issue(self._read(check)), check.request)
+        except RefusedError as refusal:
+            return self.dialect.refuse(refusal, check.request)
 
-    def _authenticate(
-        self,
-        parameters: Mapping[str, object],
-        credentials: tuple[str, str] | None,
-        *,
-        proof: bool,
-    ) -> None:
-        known = self.settings.client_id, self.settings.client_secret
-        came = credentials or (parameters.get("client_id"), parameters.get("client_secret"))
-        needed = proof or parameters.get("grant_type") == "client_credentials"
-        public = not needed and came in {(None, None), (known[0], None)}
-        if came != known and not public:
-            message = "client authentication failed"
-            raise _RefusedError(message, error="invalid_client")
+    def _read(self, check: Check) -> Asked:
+        try:
+            asked = self.dialect.read(check)
+        except UnreadableError as error:
+            raise RefusedError(str(error), error="invalid_request") from error
+        if check.violations:
+            raise RefusedError("; ".join(check.violations), error="invalid_request")
+        return asked
 
-    def _issue(self, parameters: Mapping[str, object]) -> Issued:
-        asked = str(parameters.get("scope") or self.settings.scope)
-        match parameters.get("grant_type"):
+    def _issue(self, asked: Asked) -> Issued:
+        self._authenticate(asked)
+        match asked.text("grant_type"):
             case "client_credentials":
-                return self._issued(Family(asked), None)
+                return self._client_credentials(asked)
             case "authorization_code":
-                return self._first(self._exchanged(parameters))
+                return self._first(self._exchanged(asked))
             case "refresh_token":
-                return self._refreshed(parameters)
+                return self._refreshed(asked)
             case "password":
-                self._check_password(parameters)
-                return self._first(Family(asked))
+                self._check_password(asked)
+                return self._first(Family(self._scope(asked)))
             case _:
                 message = "this grant_type is not supported"
-                raise _RefusedError(message, error="unsupported_grant_type")
+                raise RefusedError(message, error="unsupported_grant_type")
 
-    def _exchanged(self, parameters: Mapping[str, object]) -> Family:
-        code = self._codes.get(str(parameters.get("code")))
+    def _authenticate(self, asked: Asked) -> None:
+        client_id, client_secret = self.settings.client_id, self.settings.client_secret
+        named = asked.parameters.get("client_id"), asked.parameters.get("client_secret")
+        if asked.credentials is None:
+            public = asked.public and named in {(None, None), (client_id, None)}
+            good = public or named == (client_id, client_secret)
+        elif named[1] is not None:
+            message = "a client authenticates in one way, not in two (RFC 6749 §2.3)"
+            raise RefusedError(message, error="invalid_request")
+        else:
+            good = (client_id, client_secret or "") in asked.credentials
+            good = good and named[0] in {None, client_id}
+        if not good:
+            message = "client authentication failed"
+            raise RefusedError(message, error="invalid_client")
+
+    def _client_credentials(self, asked: Asked) -> Issued:
+        if self.settings.client_secret is None:
+            message = "client credentials are for confidential clients (RFC 6749 §4.4)"
+            raise RefusedError(message, error="unauthorized_client")
+        return self._issued(Family(self._scope(asked)), None)
+
+    def _exchanged(self, asked: Asked) -> Family:
+        code = self._codes.get(asked.text("code"))
         if code is None or code.spent or self.settings.clock.time() >= code.expires_at:
             if code is not None:
                 code.family.alive = False  # RFC 6749 §4.1.2
             message = "the code is unknown, expired or spent"
-            raise _RefusedError(message)
-        if parameters.get("redirect_uri") != code.redirect_uri:
+            raise RefusedError(message)
+        if asked.parameters.get("redirect_uri") != code.redirect_uri:
             message = "the redirect_uri is not that of the login"
-            raise _RefusedError(message)
-        verifier = code_challenge(parameters.get("code_verifier"))
-        proofs = {verifier, parameters.get("code_challenge")} - {None}
-        if proofs != {code.challenge} - {None}:
-            message = "the code_verifier does not fit the code_challenge"
-            raise _RefusedError(message)
+            raise RefusedError(message)
+        if asked.challenge != code.challenge:
+            message = "the code_verifier does not fit the code_challenge (RFC 7636 §4.6)"
+            raise RefusedError(message)
         code.spent = True
         return code.family
 
-    def _refreshed(self, parameters: Mapping[str, object]) -> Issued:
-        presented = str(parameters.get("refresh_token"))
+    def _refreshed(self, asked: Asked) -> Issued:
+        presented, settings = asked.text("refresh_token"), self.settings
         granted = self.ledger.family_of(presented)
-        scope = str(parameters.get("scope") or "") or None
-        if granted and scope and not set(scope.split()) <= set(granted.scope.split()):
-            message = "a refresh cannot widen the scope"
-            raise _RefusedError(message, error="invalid_scope")
-        family, successor = self.ledger.exchange(
-            presented,
-            rotate=True,
-            grace=0.0,
-            detect_reuse=True,
-            life=self.settings.refresh_expires_in,
-        )
+        scope = asked.text("scope") if asked.parameters.get("scope") else None
+        if granted and scope and not _within(scope, granted.scope):
+            message = "a refresh cannot widen the scope (RFC 6749 §6)"
+            raise RefusedError(message, error="invalid_scope")
+        try:
+            family, successor = self.ledger.exchange(
+                presented,
+                rotate=settings.rotate,
+                grace=settings.grace,
+                detect_reuse=settings.detect_reuse,
+                life=seconds(settings.refresh_expires_in),
+            )
+        except SpentError:
+            message = "the refresh token is not good any more"
+            raise RefusedError(message) from None
         return self._issued(family, successor, scope=scope)
 
-    def _check_password(self, parameters: Mapping[str, object]) -> None:
-        came = parameters.get("username"), parameters.get("password")
-        windows = parameters.get("WindowsAuthentication") is True and came == (None, None)
-        if came != (self.settings.username, self.settings.password) and not windows:
+    def _check_password(self, asked: Asked) -> None:
+        if asked.known_owner:
+            return
+        came = asked.text("username"), asked.text("password")
+        if came != (self.settings.username, self.settings.password):
             message = "the username or the password is wrong"
-            raise _RefusedError(message)
+            raise RefusedError(message)
+
+    def _scope(self, asked: Asked) -> str:
+        scope = asked.text("scope") if asked.parameters.get("scope") else self.settings.scope
+        if not self.settings.allows(scope):
+            message = f"this scope is not granted, {self.settings.allowed_scope} is"
+            raise RefusedError(message, error="invalid_scope")
+        return scope
 
     def _first(self, family: Family) -> Issued:
-        life = self.settings.refresh_expires_in
+        life = seconds(self.settings.refresh_expires_in)
         return self._issued(family, self.ledger.refresh_token(family, life=life))
 
     def _issued(
         self, family: Family, refresh_token: str | None, *, scope: str | None = None
     ) -> Issued:
-        access_token = self.ledger.access_token(family, life=self.settings.expires_in)
-        at = int(self.settings.clock.time())
-        return Issued(access_token, refresh_token, scope or family.scope, at)
+        settings, life = self.settings, seconds(self.settings.expires_in)
+        return Issued(
+            access_token=self.ledger.access_token(family, life=life),
+            token_type=settings.token_type,
+            expires_in=settings.expires_in,
+            expires_at=settings.clock.time() + life,
+            refresh_token=refresh_token,
+            refresh_expires_in=None if refresh_token is None else settings.refresh_expires_in,
+            scope=scope or family.scope,
+            extra=settings.extra,
+        )
+
+
+def seconds(lifetime: object) -> float:
+    """Return how long a token lives, where servers of many kinds say so in many ways."""
+    try:
+        return float(lifetime)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.inf
+
+
+def _within(scope: str, wider: str) -> bool:
+    return set(scope.split()) <= set(wider.split())

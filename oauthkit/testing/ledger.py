@@ -4,7 +4,7 @@ import math
 
 import attrs
 
-from oauthkit.exchange import Clock
+from oauthkit.clock import Clock
 
 
 class SpentError(Exception):
@@ -108,6 +108,11 @@ class Ledger:
             entry.family.alive = False
             return True
         return self._access.pop(token, None) is not None
+
+    def revoke_all(self) -> None:
+        """Revoke every token that came of a login."""
+        for family in self.families:
+            family.alive = False
 
     def revoke_access_tokens(self) -> None:
         """Revoke every access token; refresh tokens stay good."""

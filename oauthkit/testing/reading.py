@@ -234,18 +234,8 @@ def _element(element: ET.Element) -> Element:
     )
 
 
-def _form_body(request: HTTPRequest) -> Pairs:
-    return list(form_pairs(request.content))
-
-
 def _json_body(request: HTTPRequest) -> Pairs:
     return json_pairs(request.content)
-
-
-def _multipart_body(request: HTTPRequest) -> Pairs:
-    return [
-        (part.name or "", part.text) for part in multipart_parts(request.headers, request.content)
-    ]
 
 
 def _xml_body(request: HTTPRequest) -> Pairs:
@@ -253,8 +243,10 @@ def _xml_body(request: HTTPRequest) -> Pairs:
 
 
 _READERS: Final[Mapping[str, Callable[[HTTPRequest], Pairs]]] = {
-    "application/x-www-form-urlencoded": _form_body,
-    "multipart/form-data": _multipart_body,
+    "application/x-www-form-urlencoded": lambda request: [*form_pairs(request.content)],
+    "multipart/form-data": lambda request: [
+        (part.name or "", part.text) for part in multipart_parts(request.headers, request.content)
+    ],
     "application/json": _json_body,
     "text/json": _json_body,
     "application/xml": _xml_body,

@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
@@ -13,8 +14,12 @@ import httpx
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, Origin
 from oauthkit.session import AsyncTokenSession
 from oauthkit.testing.authorization_endpoint import AuthorizationEndpoint
+from oauthkit.testing.checks import Check
+from oauthkit.testing.clock import running
 from oauthkit.testing.conversion import Api, App, call_api
+from oauthkit.testing.dialects import json_response
 from oauthkit.testing.faults import Faults, Held
+from oauthkit.testing.metadata_endpoint import is_for_metadata, metadata_answer
 from oauthkit.testing.mounts import AppTransport, ASGIApp, mount_on_respx
 from oauthkit.testing.reading import (
     UnreadableError,
@@ -24,16 +29,14 @@ from oauthkit.testing.reading import (
 )
 from oauthkit.testing.records import APIRequest, TokenRequest
 from oauthkit.testing.sockets import LoopbackServer
-from oauthkit.testing.state import AuthorizationServerState, json_response
-from oauthkit.testing.token_endpoint import TokenEndpoint
+from oauthkit.testing.state import AuthorizationServerState
 
 if TYPE_CHECKING:
     import respx
 
-_OK: Final = 200
-_FOUND: Final = 302
-_BAD_REQUEST: Final = 400
-_UNAUTHORIZED: Final = 401
+
+Endpoint = Literal["token", "metadata"]
+"""What of the authorization server can go wrong."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -53,11 +56,14 @@ class FakeAuthorizationServer(AuthorizationServerState):
 
     It grants client credentials, authorization codes (single use, PKCE S256), refresh tokens and
     passwords, reads form, multipart, JSON and XML, and takes Basic, post and public clients.
-    Tokens are `access-token-1`, `refresh-token-2`, … in the order in which they are issued.
+    Tokens are `access-token-1`, `refresh-token-2`, … in the order in which they are issued. They
+    date from today, and go on being good until `advance` is called, or until their time has passed
+    while the server is on a socket.
 
     Wherever it is mounted, `/token` and `/authorize` below the issuer are the authorization
-    server. Anything else, on any host, is the API: it answers 401 without a live access token, and
-    lets the `api` function answer with one, or says which path was asked for.
+    server, and its metadata is at both places where clients look for it. Anything else, on any
+    host, is the API: it answers 401 without a live access token, and lets the `api` function answer
+    with one, or says which path was asked for.
 
     Attributes:
         expires_in: What answers carry as it is, a number, a text; None leaves it out. Access
@@ -71,14 +77,25 @@ class FakeAuthorizationServer(AuthorizationServerState):
         username: The resource owner.
         password: The resource owner's password.
         scope: What is granted where no scope is asked for.
+        allowed_scope: All scopes that may be granted, another is `invalid_scope`; None grants
+            whatever is asked for.
+        token_type: What answers say; None leaves it out.
         issuer: The issuer identifier; the endpoints are below it.
-        clock: A `FakeClock` of its own unless given; the `time` module is the real one.
+        clock: A `FakeClock` of its own that begins today, unless given; the `time` module is the
+            real one.
         extra: Further members of every token answer; they replace others of the same name.
+        dialect: How token requests are read and answers written: one of
+            `oauthkit.testing.dialects`, by the RFC unless given.
+        metadata: Further members of the metadata document; they replace others of the same name,
+            and None leaves one out.
         token_requests: Every token request so far.
+        metadata_requests: When the metadata was asked for so far, in seconds since the epoch.
         api_requests: Every request to the API that was answered so far.
     """
 
-    _faults: Faults = attrs.field(factory=Faults, init=False, repr=False)
+    _faults: Mapping[Endpoint, Faults] = attrs.field(
+        factory=lambda: {"token": Faults(), "metadata": Faults()}, init=False, repr=False
+    )
 
     def authorize(self, url: str, *, error: str | None = None) -> str:
         """Return the callback URL that the browser is sent to once the resource owner agreed.
@@ -100,16 +117,17 @@ class FakeAuthorizationServer(AuthorizationServerState):
         headers: dict[str, str] | None = None,
         content: bytes = b"",
         times: int = 1,
+        endpoint: Endpoint = "token",
     ) -> None:
-        """Answer the next token requests with this, without working on them."""
-        self._faults.fail(HTTPResponse(status, headers or {}, content), times)
+        """Answer the next requests to an endpoint with this, without working on them."""
+        self._faults[endpoint].fail(HTTPResponse(status, headers or {}, content), times)
 
-    def lose_next_answer(self, times: int = 1) -> None:
-        """Work on the next token requests, then cut the connection instead of answering."""
-        self._faults.lose(times)
+    def lose_next_answer(self, times: int = 1, *, endpoint: Endpoint = "token") -> None:
+        """Work on the next requests to an endpoint, then cut the connection: no answer comes."""
+        self._faults[endpoint].lose(times)
 
-    def slow_next(self, seconds: float, times: int = 1) -> None:
-        """Let the next token answers be on their way for a while, after they were decided.
+    def slow_next(self, seconds: float, times: int = 1, *, endpoint: Endpoint = "token") -> None:
+        """Let the next answers of an endpoint be on their way for a while, after they were decided.
 
         On a `FakeClock` the clock moves and nothing waits; on another clock the time passes. To
         outlast a real timeout in a test, use `hold`.
@@ -117,11 +135,12 @@ class FakeAuthorizationServer(AuthorizationServerState):
         Args:
             seconds: How long.
             times: How many answers.
+            endpoint: Whose.
         """
-        self._faults.slow(seconds, times)
+        self._faults[endpoint].slow(seconds, times)
 
-    def hold(self) -> AbstractContextManager[Held]:
-        """Hold back the answers to token requests while the block is open.
+    def hold(self, *, endpoint: Endpoint = "token") -> AbstractContextManager[Held]:
+        """Hold back the answers of an endpoint while the block is open.
 
         A request is worked on when it arrives: whoever stops waiting finds the server changed, as
         behind a real network.
@@ -134,15 +153,17 @@ class FakeAuthorizationServer(AuthorizationServerState):
             ...         await held.arrived()
             ...         held.release()
         """
-        return self._faults.hold()
+        return self._faults[endpoint].hold()
 
     def answer(self, request: HTTPRequest) -> HTTPResponse:
         """Return the answer to a request, without faults and without an API function.
 
         Args:
-            request: `/token` and `/authorize` below the issuer are endpoints of the authorization
-                server; anything else, on any host, is the API.
+            request: `/token`, `/authorize` and the metadata are of the authorization server;
+                anything else, on any host, is the API.
         """
+        if is_for_metadata(self, request):
+            return self._metadata_answer()
         if self._at_endpoint(request, "token"):
             return self._token_answer(request)
         if self._at_endpoint(request, "authorize"):
@@ -160,14 +181,20 @@ class FakeAuthorizationServer(AuthorizationServerState):
             LostAnswerError: The connection is to be cut.
         """
         await anyio.lowlevel.checkpoint()
+        if is_for_metadata(self, request):
+            faults = self._faults["metadata"]
+            response = self._metadata_answer(instead=faults.failure())
+            await faults.on_the_way_back(self.clock)
+            return response
         if self._at_endpoint(request, "token"):
-            response = self._token_answer(request, instead=self._faults.failure())
-            await self._faults.on_the_way_back(self.clock)
+            faults = self._faults["token"]
+            response = self._token_answer(request, instead=faults.failure())
+            await faults.on_the_way_back(self.clock)
             return response
         if self._at_endpoint(request, "authorize"):
             return self._authorize_answer(request)
         at, response = self.clock.time(), self._api_answer(request)
-        if api is not None and response.status_code == _OK:
+        if api is not None and response.status_code == HTTPStatus.OK:
             response = await call_api(api, request)
         return self._record(request, response, at=at)
 
@@ -191,13 +218,15 @@ class FakeAuthorizationServer(AuthorizationServerState):
     async def serve(self, api: Api | None = None) -> AsyncGenerator[str]:
         """Serve on a socket of this machine while the block is open; the block gets the URL.
 
-        While it is open the URL is the `issuer`, so `server` names endpoints that are really there.
+        While it is open the URL is the `issuer`, so `server` names endpoints that are really there,
+        and the real time passes on its clock too, unless one was given.
         Enter and leave it in one task.
         """
         async with LoopbackServer(self.app(api)) as loopback:
             issuer, self.issuer = self.issuer, loopback.url
             try:
-                yield loopback.url
+                with running(self.clock):
+                    yield loopback.url
             finally:
                 self.issuer = issuer
 
@@ -237,6 +266,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
             urlsplit(endpoint).path,
         )
 
+    def _metadata_answer(self, *, instead: HTTPResponse | None = None) -> HTTPResponse:
+        """Return the metadata document, or what is answered instead, and write that down."""
+        self.metadata_requests.append(self.clock.time())
+        return instead or metadata_answer(self)
+
     def _token_answer(
         self, request: HTTPRequest, *, instead: HTTPResponse | None = None
     ) -> HTTPResponse:
@@ -247,7 +281,7 @@ class FakeAuthorizationServer(AuthorizationServerState):
             instead: What is answered, if the request is not to be worked on.
         """
         at = self.clock.time()
-        response = instead or TokenEndpoint(self).answer(request)
+        response = instead or self.desk.answer(Check(request))
         parameters: Mapping[str, object] = {}
         with suppress(UnreadableError):
             parameters = read_parameters(request)
@@ -265,9 +299,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
     def _authorize_answer(self, request: HTTPRequest) -> HTTPResponse:
         """Return the authorization endpoint's answer: the resource owner always agrees."""
         try:
-            return HTTPResponse(_FOUND, {"location": self.authorize(request.url)})
+            return HTTPResponse(HTTPStatus.FOUND, {"location": self.authorize(request.url)})
         except ValueError as error:
-            return HTTPResponse(_BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode())
+            return HTTPResponse(
+                HTTPStatus.BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode()
+            )
 
     def _api_answer(self, request: HTTPRequest) -> HTTPResponse:
         """Return the path to who has a live access token, or a challenge (RFC 6750 §3)."""
@@ -276,9 +312,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
         except UnreadableError:
             scheme, token = "unreadable", ""
         if scheme == "bearer" and self.ledger.live(token):
-            return json_response(_OK, {"path": urlsplit(request.url).path})
+            return json_response(HTTPStatus.OK, {"path": urlsplit(request.url).path})
         error = ', error="invalid_token"' if scheme else ""
-        return HTTPResponse(_UNAUTHORIZED, {"www-authenticate": f'Bearer realm="fake"{error}'})
+        return HTTPResponse(
+            HTTPStatus.UNAUTHORIZED, {"www-authenticate": f'Bearer realm="fake"{error}'}
+        )
 
     def _record(self, request: HTTPRequest, response: HTTPResponse, *, at: float) -> HTTPResponse:
         """Write an API request down, and return its answer."""

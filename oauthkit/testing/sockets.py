@@ -1,5 +1,6 @@
 """A small HTTP/1.1 server on a real socket of this machine, for asyncio and trio."""
 
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
@@ -12,9 +13,7 @@ from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing.conversion import App, LostAnswerError, body_headers
 
 _CHUNK: Final = 65_536
-_NO_CONTENT: Final = frozenset({204, 304})
-_CONTINUE: Final = 100
-_ERROR: Final = 500
+_NO_CONTENT: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _GONE: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
@@ -102,7 +101,11 @@ class LoopbackServer:
             raise
         except Exception as error:  # noqa: BLE001 - raised when the block ends
             self._errors.append(error)
-            return HTTPResponse(_ERROR, {"content-type": "text/plain"}, b"the app failed\n")
+            return HTTPResponse(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                {"content-type": "text/plain"},
+                b"the app failed\n",
+            )
 
 
 @attrs.define(eq=False)
@@ -147,7 +150,9 @@ class _Connection:
     async def _event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             if self._http.they_are_waiting_for_100_continue:
-                await self._send(h11.InformationalResponse(status_code=_CONTINUE, headers=[]))
+                await self._send(
+                    h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[])
+                )
             try:
                 self._http.receive_data(await self._stream.receive(_CHUNK))
             except anyio.EndOfStream:

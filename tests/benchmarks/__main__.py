@@ -12,7 +12,7 @@ import sys
 import attrs
 import httpx
 
-from . import fetching, imports, overhead, sockets, stores
+from . import crowds, fetching, imports, overhead, sockets, stores
 from .figures import Figure, table
 
 
@@ -38,6 +38,7 @@ def _figures() -> list[Figure]:
         *asyncio.run(fetching.measure()),
         *asyncio.run(overhead.measure()),
         *asyncio.run(sockets.measure()),
+        *asyncio.run(crowds.measure()),
         *asyncio.run(stores.measure()),
     ]
 

@@ -60,6 +60,20 @@ class Yielding2(Immediate2):
         return await super().handle_async_request(request)
 
 
+class Pooled(httpx.AsyncHTTPTransport):
+    """Has a pool, and so a gate before it; answers at once."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200)
+
+
+class Pooled2(httpx2.AsyncHTTPTransport):
+    """Does the same for httpx2."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200)
+
+
 def mock(library: ModuleType) -> Any:
     """Return the library's own transport for tests."""
 
@@ -108,9 +122,9 @@ async def subject_and_baseline(
 async def measure() -> list[Figure]:
     """Return all figures of this module."""
     figures: list[Figure] = []
-    for library, at_once, after_others in (
-        (httpx, Immediate, Yielding),
-        (httpx2, Immediate2, Yielding2),
+    for library, at_once, after_others, pooled in (
+        (httpx, Immediate, Yielding, Pooled),
+        (httpx2, Immediate2, Yielding2, Pooled2),
     ):
         name, mocked = library.__name__, partial(mock, library)
         figures += [
@@ -122,6 +136,9 @@ async def measure() -> list[Figure]:
         ]
         more = sum((await more_bytecodes(library, at_once)).values())
         figures.append(Figure(f"bytecodes per request more than {name}", more, limit=150))
+        gated = sum((await more_bytecodes(library, pooled)).values())
+        what = f"bytecodes per request more than {name}, behind the gate"
+        figures.append(Figure(what, gated, limit=60))
     return [*figures, await _fresh_token()]
 
 

@@ -33,8 +33,11 @@ from .figures import Figure, cpu_seconds
 LOOKS: Final = 2_000
 ROUNDS: Final = 9
 RENEWALS: Final = 20
-WAITED: Final = 2.0
+WAITERS: Final = 200
+PROCESSES: Final = 4
+SLOW_RENEWAL: Final = 5.0
 DEADLINE: Final = 10.0
+START: Final = 60.0
 SLACK: Final = 1.5
 """Of a machine that runs other things too: what is promised is the pause between two looks."""
 KEY: Final = "key"
@@ -78,11 +81,13 @@ async def measure() -> list[Figure]:
             port = await stack.enter_async_context(_redis_server(Path(directory)))
             client = await stack.enter_async_context(redis.asyncio.Redis(port=port))
             stores["RedisStore"], places["RedisStore"] = RedisStore(client), str(port)
-            figures += await _round_trips(client, stores["RedisStore"])
-            figures.append(await _looks(client, stores["RedisStore"], str(port)))
+            figures.append(await _round_trips(port))
+            figures.append(await _crowd(client, stores["RedisStore"], port))
         figures += await _fresh(stores)
+        figures.append(await _sqlite_crowd(stores["SQLiteStore"], sqlite))
         for name, store in stores.items():
             figures.append(await _learned(name, store, places[name]))
+            figures.append(await _all_learned(name, store, places[name]))
     return figures
 
 
@@ -179,8 +184,20 @@ async def _operations_of_fresh_looks(http: httpx.AsyncClient, store: TokenStore)
     return asked
 
 
-async def _round_trips(client: redis.asyncio.Redis, store: TokenStore) -> list[Figure]:
-    """Count the commands of renewals as the server sees them."""
+class Counted(redis.asyncio.Redis):
+    """Count the commands that are sent: the server also counts those inside scripts."""
+
+    sent = 0
+
+    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """Send a command."""
+        self.sent += 1
+        untyped: Any = super()
+        return await untyped.execute_command(*arguments, **options)
+
+
+async def _round_trips(port: int) -> Figure:
+    """Count the commands of renewals."""
     now = time.time()
     answer = {
         "access_token": "next",
@@ -190,7 +207,8 @@ async def _round_trips(client: redis.asyncio.Redis, store: TokenStore) -> list[F
     }
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=answer))
     counts: list[int] = []
-    async with httpx.AsyncClient(transport=transport) as http:
+    async with httpx.AsyncClient(transport=transport) as http, Counted(port=port) as client:
+        store = RedisStore(client)
         for number in range(RENEWALS + 1):
             stale = Token("old", issued_at=now - 60, expires_at=now - 1, refresh_token="refresh")
             key = f"renewed-{number}"
@@ -198,18 +216,11 @@ async def _round_trips(client: redis.asyncio.Redis, store: TokenStore) -> list[F
             session = AsyncTokenSession(
                 http, server=SERVER, client_auth=CLIENT, store=store, key=key
             )
-            before = await _commands(client)
+            client.sent = 0
             await session.token()
-            counts.append(await _commands(client) - before - 1)  # the asking itself
-    return [Figure("round trips of a renewal over RedisStore", max(counts[1:]), limit=4)]
-
-
-async def _commands(client: redis.asyncio.Redis) -> int:
-    """Return how many commands came from clients; those inside scripts are no round trips."""
-    answer: Awaitable[dict[str, Any]] = cast("Any", client).info("commandstats")
-    stats = await answer
-    names = (f"cmdstat_{name}" for name in ("evalsha", "eval", "hget", "info"))
-    return sum(int(stats.get(name, {"calls": 0})["calls"]) for name in names)
+            await session.settled()
+            counts.append(client.sent)
+    return Figure("round trips of a renewal over RedisStore", max(counts[1:]), limit=4)
 
 
 async def _learned(name: str, store: TokenStore, place: str) -> Figure:
@@ -228,15 +239,107 @@ async def _learned(name: str, store: TokenStore, place: str) -> Figure:
     return Figure(what, value, "ms", limit=50.0 * SLACK, aim=50.0)
 
 
-async def _looks(client: redis.asyncio.Redis, store: TokenStore, place: str) -> Figure:
-    """Count how often a waiter asks the store while another process has the lease."""
-    async with _waiter(store, place), store.lease(KEY):
-        await asyncio.sleep(0.5)
-        before = await _commands(client)
-        await asyncio.sleep(WAITED)
-        asked = await _commands(client) - before - 1
-    what = "operations per second of a waiter, RedisStore"
-    return Figure(what, asked / WAITED, "per s", limit=60.0)
+CROWD: Final = """
+import asyncio, json, sys, time
+import redis.asyncio
+from oauthkit.stores.redis import RedisStore
+from oauthkit.stores.sqlite import SQLiteStore
+from oauthkit.stores.sqlite_table import TokenTable
+
+looks = 0
+claim = TokenTable.claim
+
+def counted(*arguments):
+    global looks
+    looks += 1
+    return claim(*arguments)
+
+TokenTable.claim = counted
+
+async def main(place, tasks):
+    store = SQLiteStore(place) if "/" in place else RedisStore(redis.asyncio.Redis(port=int(place)))
+    await store.load("key")
+    print("ready", flush=True)
+
+    async def wait():
+        async with store.lease("key") as lease:
+            await lease.load()
+            return time.monotonic()
+
+    print(json.dumps([await asyncio.gather(*(wait() for _ in range(tasks))), looks]), flush=True)
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+"""Many who want the lease once, and say when each of them had its answer."""
+
+
+async def _all_learned(name: str, store: TokenStore, place: str) -> Figure:
+    """Measure how soon nine of ten know, of all who wait in a few processes."""
+    delays, _ = await _waited(store, place)
+    what = f"{WAITERS} waiters in {PROCESSES} processes learn of a renewal, {name}"
+    value = statistics.quantiles(delays, n=10)[-1] * 1e3
+    return Figure(what, value, "ms", limit=50.0 * SLACK, aim=50.0)
+
+
+async def _sqlite_crowd(store: TokenStore, place: str) -> Figure:
+    _, looks = await _waited(store, place)
+    what = f"looks per second of {WAITERS} waiters in {PROCESSES} processes, SQLiteStore"
+    return Figure(what, looks / SLOW_RENEWAL, "per s", limit=400.0)
+
+
+async def _waited(store: TokenStore, place: str) -> tuple[list[float], int]:
+    """Let a crowd wait for one slow renewal; return how late each knows, and all their looks."""
+    await store.save(KEY, _lasting("first"))
+    command = (sys.executable, "-c", CROWD, place, str(WAITERS // PROCESSES))
+    async with store.lease(KEY) as lease:
+        crowd = [
+            await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+            for _ in range(PROCESSES)
+        ]
+        heard = [cast("asyncio.StreamReader", process.stdout) for process in crowd]
+        for lines in heard:
+            await asyncio.wait_for(lines.readline(), START)
+        await asyncio.sleep(SLOW_RENEWAL)
+        saved = time.monotonic()
+        await lease.save(_lasting("next"))
+        told = [json.loads(await asyncio.wait_for(line.readline(), DEADLINE)) for line in heard]
+    for process in crowd:
+        await process.wait()
+    return [moment - saved for moments, _ in told for moment in moments], sum(n for _, n in told)
+
+
+async def _crowd(client: redis.asyncio.Redis, store: TokenStore, port: int) -> Figure:
+    """Count what many cost who wait for one slow renewal, each with a client of its own.
+
+    They stand for as many processes: what these ask is counted here, how soon they learn is not.
+    """
+    await store.save(KEY, _lasting("first"))
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        stores = [
+            RedisStore(await stack.enter_async_context(redis.asyncio.Redis(port=port)))
+            for _ in range(WAITERS)
+        ]
+        before = await _operations(client)
+        async with store.lease(KEY) as lease:
+            waiting = [tasks.create_task(_wait(store)) for store in stores]
+            await asyncio.sleep(SLOW_RENEWAL)
+            await lease.save(_lasting("next"))
+            await asyncio.wait(waiting)
+        asked = await _operations(client) - before
+    what = f"operations per second of {WAITERS} waiters on a renewal of {SLOW_RENEWAL:g} s"
+    return Figure(f"{what}, RedisStore", asked / SLOW_RENEWAL, "per s", limit=400.0)
+
+
+async def _wait(store: TokenStore) -> None:
+    async with store.lease(KEY) as lease:
+        await lease.load()
+
+
+async def _operations(client: redis.asyncio.Redis) -> int:
+    """Return how many the server counts, those inside scripts among them."""
+    answer: Awaitable[dict[str, Any]] = cast("Any", client).info("commandstats")
+    stats = await answer
+    return sum(int(stat["calls"]) for name, stat in stats.items() if name != "cmdstat_info")
 
 
 @asynccontextmanager

@@ -6,9 +6,13 @@ from typing import Any, Final
 
 import pytest
 
+from .outages import Outages
 from .redis_server import RedisServer
+from .settings import Place
 
 MINUTES: Final = 1.0
+AROUND: Final = 120
+"""Seconds that a test may take beside what it was asked to."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--minutes", type=float, default=MINUTES, help="how long each fleet is disturbed"
     )
     parser.addoption("--seed", type=int, default=1, help="what a fleet is disturbed by")
+    parser.addoption("--rounds", type=int, default=1, help="how often each single case is tried")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try each single case as often as asked."""
+    if "round_" in metafunc.fixturenames:
+        rounds: Any = metafunc.config.getoption("--rounds", 1)
+        metafunc.parametrize("round_", range(rounds))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -24,7 +36,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     minutes: Any = config.getoption("--minutes", MINUTES)
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.timeout(minutes * 60 + 90))
+            item.add_marker(pytest.mark.timeout(minutes * 60 + AROUND))
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +67,16 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(params=["SQLite", "Redis"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Say where the fleet's store is."""
     if request.param == "SQLite":
-        return {"path": str(tmp_path / "tokens.db")}
+        return Place(path=str(tmp_path / "tokens.db"))
     server: RedisServer = request.getfixturevalue("redis_server")
-    return {"port": server.port}
+    return Place(port=server.port)
+
+
+@pytest.fixture
+def outages(request: pytest.FixtureRequest, place: Place) -> Outages:
+    """Return what takes the fleet's store away."""
+    redis = request.getfixturevalue("redis_server") if place.path is None else None
+    return Outages(place, redis)

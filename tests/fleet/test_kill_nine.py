@@ -1,6 +1,5 @@
 """`kill -9` at any moment leaves the last saved token intact."""
 
-import os
 import random
 import sqlite3
 import subprocess
@@ -8,27 +7,37 @@ import sys
 import time
 from pathlib import Path
 
-import oauthkit
 from oauthkit.stores.sqlite import SQLiteStore
 
-from .running import PROCESSES
+from .forker import PROCESSES, environment
 
 KILLS = 32
 FRESH_EVERY = 4
 
 
-def killed_writer(path: Path, *, backend: str, seconds: float) -> int:
-    """Let a process save tokens for a while, kill it, and return the last one it reported."""
+def killed_writer(path: Path, *, backend: str, seconds: float, begun: bool) -> int:
+    """Let a process save tokens for a while, kill it, and return the last one it reported.
+
+    Args:
+        path: The file.
+        backend: The event loop of the process.
+        seconds: After which it is killed.
+        begun: Whether they count from its first report, however long it takes to start.
+    """
     with subprocess.Popen(  # noqa: S603 - our own script
         [sys.executable, str(PROCESSES / "writer.py"), str(path), backend],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(oauthkit.__file__).parents[1])},
+        env=environment(),
     ) as writer:
+        reports = writer.stdout
+        assert reports is not None
+        output = reports.readline() if begun else b""
         time.sleep(seconds)
         writer.kill()
-        output = writer.communicate()[0].decode()
+        output += reports.read()
     # the last line may be cut off by the kill
-    return max((int(line) for line in output.splitlines(keepends=True) if "\n" in line), default=0)
+    lines = output.decode().splitlines(keepends=True)
+    return max((int(line) for line in lines if "\n" in line), default=0)
 
 
 async def stored(path: Path) -> int:
@@ -48,10 +57,12 @@ async def test_the_last_saved_token_survives(tmp_path: Path) -> None:
     chance = random.Random(9)  # noqa: S311 - a repeatable draw
     path, reported_in_all, path_before = tmp_path / "0.db", 0, 0
     for number in range(KILLS):
-        if number % FRESH_EVERY == 0:  # also while the file is being made
+        fresh = number % FRESH_EVERY == 0  # killed also while the file is being made
+        if fresh:
             path, path_before = tmp_path / f"{number}.db", 0
         backend = "trio" if number % 2 else "asyncio"
-        reported = killed_writer(path, backend=backend, seconds=chance.uniform(0.25, 0.75))
+        seconds = chance.uniform(0.25, 0.75) if fresh else chance.uniform(0.0, 0.5)
+        reported = killed_writer(path, backend=backend, seconds=seconds, begun=not fresh)
         found = await stored(path)
         assert found in {max(reported, path_before), max(reported, path_before) + 1}
         with sqlite3.connect(path) as connection:

@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -28,6 +27,7 @@ from oauthkit.stores.sqlite import SQLiteStore
 from oauthkit.testing import FakeAuthorizationServer
 
 from .redis_server import RedisServer
+from .settings import Place
 
 KEY = "ada"
 
@@ -45,12 +45,12 @@ async def redis_store(server: RedisServer) -> AsyncGenerator[RedisStore]:
 
 
 @asynccontextmanager
-async def opened(place: dict[str, Any]) -> AsyncGenerator[TokenStore]:
-    if "path" in place:
-        async with SQLiteStore(place["path"]) as store:
+async def opened(place: Place) -> AsyncGenerator[TokenStore]:
+    if place.path is not None:
+        async with SQLiteStore(place.path) as store:
             yield store
     else:
-        async with redis.asyncio.Redis(port=place["port"]) as client:
+        async with redis.asyncio.Redis(port=place.port or 0) as client:
             yield RedisStore(client)
 
 
@@ -126,7 +126,7 @@ async def test_a_policy_may_allow_to_renew_without_the_store(redis_server: Redis
     """What was fetched meanwhile is saved as soon as the store is back."""
     events: list[Event] = []
     fake = FakeAuthorizationServer(expires_in=60, clock=time)
-    policy = RenewalPolicy(without_store=True, recheck=0.1)
+    policy = RenewalPolicy(renew_without_lease=True, recheck=0.1)
     async with (
         redis_store(redis_server) as store,
         fake.session(store=store, key=KEY, policy=policy, on_event=events.append) as session,
@@ -177,7 +177,7 @@ async def used_for(session: AsyncTokenSession, *, seconds: float) -> None:
 
 @pytest.mark.parametrize("recheck", [0.5, 1.5])
 async def test_another_process_s_logout_is_noticed_in_time(
-    place: dict[str, Any], tmp_path: Path, recheck: float
+    place: Place, tmp_path: Path, recheck: float
 ) -> None:
     """Two stores over one place are two processes; each knows nothing of the other."""
     fake = FakeAuthorizationServer(expires_in=3600, clock=time)

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from oauthkit.errors import ConfigurationError, OAuthKitError, ResponseError, printable
 from oauthkit.protocol.answers import decode_fields, excerpt, masked
 from oauthkit.protocol.authorization import AuthorizationRequest
-from oauthkit.protocol.bearer import authorization_header
 from oauthkit.protocol.challenge import Challenge, parse_challenges
+from oauthkit.protocol.endpoint import retry_after
 from oauthkit.protocol.messages import HTTPResponse, Origin, check_endpoint
+from oauthkit.protocol.pkce import new_verifier
+from oauthkit.protocol.presentation import BEARER
+from oauthkit.protocol.refusals import ErrorRule
 from oauthkit.protocol.server import AuthorizationServer, rename_fields
 from oauthkit.protocol.token import Token
-from oauthkit.protocol.token_endpoint import parse_token_response, retry_after
+from oauthkit.protocol.token_endpoint import parse_token_response
 
 
 @attrs.frozen
@@ -43,8 +46,21 @@ SERVER = AuthorizationServer(
     authorization_endpoint="https://auth.example/authorize",
     token_class=RichToken,
     adapt=rename_fields({"data.token": "access_token", "expires": "expires_in"}),
+    errors=(
+        ErrorRule("invalid_grant", status=403),
+        ErrorRule("invalid_client", member="data.token", values=(1, "true", 0.5)),
+        ErrorRule("slow_down", status=429, member="owner"),
+        ErrorRule("invalid_scope", member="roles"),
+    ),
 )
 LOGIN = AuthorizationRequest.new(SERVER, "app", redirect_uri="https://app.example/")
+
+
+def one_more_login() -> AuthorizationRequest:
+    """Return a login like that one, which no callback was accepted for."""
+    return AuthorizationRequest.from_dict({**LOGIN.to_dict(), "code_verifier": new_verifier()})
+
+
 ANY_TEXT = st.text(st.characters())
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
@@ -245,18 +261,18 @@ CALLBACK = st.one_of(
 @given(CALLBACK)
 def test_no_callback_is_accepted_with_a_foreign_error(callback: Any) -> None:
     """O2-43."""
-    login = AuthorizationRequest.from_dict(LOGIN.to_dict())
+    login = one_more_login()
 
     with only(OAuthKitError):
         grant = login.accept(callback)
         assert grant.code
-        assert grant.code_verifier == LOGIN.code_verifier
+        assert grant.code_verifier == login.code_verifier
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_every_code_comes_through_a_url(code: str) -> None:
     """AT-64."""
-    login = AuthorizationRequest.from_dict(LOGIN.to_dict())
+    login = one_more_login()
 
     assert login.accept(f"https://app.example/?code={quote(code)}&state={login.state}").code == code
 
@@ -268,7 +284,7 @@ def test_no_kept_login_is_read_into_a_foreign_error(data: Any) -> None:
         AuthorizationRequest.from_dict(data)
     if isinstance(data, dict):
         with only(OAuthKitError):
-            AuthorizationRequest.from_dict({**LOGIN.to_dict(), **data}).accept(
+            AuthorizationRequest.from_dict({**one_more_login().to_dict(), **data}).accept(
                 f"state={LOGIN.state}"
             )
 
@@ -299,7 +315,7 @@ def test_no_text_meets_a_header_or_a_terminal_as_it_came(text: str) -> None:
     assert "\n" not in excerpt(text.encode(errors="replace")) + printable(text)
     assert len(masked(text)) <= max(3 * len(text), 3)
     with only(ResponseError):
-        assert authorization_header(Token(text)).isascii()
+        assert BEARER.authorization(Token(text)).isascii()
 
 
 @given(

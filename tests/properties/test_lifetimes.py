@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oauthkit.protocol.expiry import LONGEST_LIFE, expires_at, refresh_expires_at
+from oauthkit.protocol.expiry import LONGEST_LIFE, SHORTEST_LIFE, expires_at, refresh_expires_at
 from oauthkit.protocol.token import Token
 
 NOW = st.floats(min_value=0, max_value=4e9)
@@ -48,12 +48,21 @@ def test_no_lifetime_whatever_is_an_error(fields: dict[str, object], now: float)
         assert moment is None or (math.isfinite(moment) and moment <= now + LONGEST_LIFE)
 
 
-@given(st.floats(min_value=0, max_value=LONGEST_LIFE), NOW)
+@given(st.floats(min_value=SHORTEST_LIFE, max_value=LONGEST_LIFE), NOW)
 def test_a_lifetime_as_text_is_the_same_as_a_number(lifetime: float, now: float) -> None:
     as_number = expires_at({"expires_in": lifetime}, requested_at=now)
 
     assert as_number == now + lifetime
     assert expires_at({"expires_in": repr(lifetime)}, requested_at=now) == as_number
+
+
+@given(st.floats(min_value=0, max_value=SHORTEST_LIFE, exclude_min=True), NOW)
+def test_a_lifetime_of_less_than_a_second_is_one_second(lifetime: float, now: float) -> None:
+    """So that a token is renewed about once a second at the most."""
+    fields = {"expires_in": lifetime, "refresh_expires_in": lifetime}
+
+    assert expires_at(fields, requested_at=now) == now + SHORTEST_LIFE
+    assert refresh_expires_at(fields, requested_at=now) == now + SHORTEST_LIFE
 
 
 @given(st.integers(min_value=315_360_000, max_value=4_000_000_000))

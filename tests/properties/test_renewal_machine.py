@@ -5,7 +5,6 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-import attrs
 import httpx
 from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, settings
@@ -26,11 +25,11 @@ from oauthkit import (
     ReauthorizationRequired,
     RenewalPolicy,
     Token,
+    TokenStore,
 )
-from oauthkit.copies import TokenStates
 from oauthkit.protocol.messages import HTTPRequest
-from oauthkit.renewal import Renewer
 from oauthkit.testing import FakeAuthorizationServer
+from tests.renewal.world import Elsewhere
 
 LIFE = 100
 KEY = "ada"
@@ -64,21 +63,17 @@ class Renewals(RuleBasedStateMachine):
     async def _open(self, shared: bool) -> None:  # noqa: FBT001 - a portal passes by position
         self.store = MemoryStore(clock=self.fake.clock.monotonic)
         self.http = httpx.AsyncClient(transport=self.fake.transport())
-        self.sessions = [self._session(), self._session()]
-        if not shared:  # the second one knows nothing of the first one's process
-            replacement = self.sessions[1]._renewer.replacement
-            state = TokenStates().of(KEY, capacity=1)
-            own = attrs.evolve(replacement, state=state)
-            self.sessions[1]._renewer = Renewer(own, self.sessions[1]._renewer.completion)
-            self.sessions[1]._auth = self.sessions[1].auth_for(self.http)
+        # where it is not shared, the second one knows nothing of the first one's process
+        others: Any = self.store if shared else Elsewhere(self.store)
+        self.sessions = [self._session(self.store), self._session(others)]
 
-    def _session(self) -> AsyncTokenSession[httpx.Response]:
+    def _session(self, store: TokenStore) -> AsyncTokenSession[httpx.Response]:
         return AsyncTokenSession(
             self.http,
             server=self.fake.server,
             client_auth=self.fake.client_auth,
             base_url="https://api.example",
-            store=self.store,
+            store=store,
             key=KEY,
             clock=self.fake.clock,
             policy=RenewalPolicy(recheck=5.0),
@@ -172,7 +167,7 @@ class Renewals(RuleBasedStateMachine):
 
     async def _settle(self) -> None:
         for session in self.sessions:
-            await session._renewer.completion.drain()
+            await session.settled()
 
     async def _at_hand(self) -> Token | None:
         """Return the stored token, if an API would take it now."""

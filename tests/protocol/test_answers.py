@@ -6,7 +6,8 @@ from urllib.parse import quote
 import pytest
 
 from oauthkit.errors import Recovery, ResponseError
-from oauthkit.protocol.answers import decode_fields, excerpt, masked, unusable, without_secrets
+from oauthkit.protocol.answers import decode_fields, excerpt, masked, unusable
+from oauthkit.protocol.echoes import without_secrets
 from oauthkit.protocol.messages import HTTPResponse
 from oauthkit.protocol.secret import Unprintable
 
@@ -42,7 +43,7 @@ def answer(body: str | bytes, content_type: str | None = "application/json") -> 
 def test_the_fields_are_read_in_the_format_that_the_answer_has(
     content_type: str | None, body: str
 ) -> None:
-    """AT-59: peers §1.6, a form-encoded answer too."""
+    """AT-59: a form-encoded answer too."""
     fields = decode_fields(answer(body, content_type))
 
     assert fields == {"access_token": "a", "scope": "b c"}

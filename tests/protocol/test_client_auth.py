@@ -1,6 +1,7 @@
 import json
 from base64 import b64decode
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_plus
 
 import pytest
@@ -14,13 +15,14 @@ from oauthkit.protocol.client_auth import (
     PublicClient,
 )
 from oauthkit.protocol.server import AuthorizationServer
+from tests.asking import authenticated
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "rfc6749.json").read_text())
 SERVER = AuthorizationServer("https://auth.example/token")
 
 
 def basic(client_auth: ClientAuth) -> str:
-    authentication = client_auth.authenticate(SERVER)
+    authentication = authenticated(client_auth, SERVER)
     assert authentication.parameters == {}
     scheme, _, credentials = authentication.headers["authorization"].partition(" ")
     assert scheme == "Basic"
@@ -32,7 +34,7 @@ def test_basic_credentials_are_the_published_ones() -> None:
     published = VECTORS["basic"]
     client_auth = ClientSecretBasic(published["client_id"], published["client_secret"])
 
-    assert client_auth.authenticate(SERVER) == Authentication(
+    assert authenticated(client_auth, SERVER) == Authentication(
         headers={"authorization": published["authorization"]}
     )
 
@@ -43,7 +45,6 @@ def test_basic_credentials_are_the_published_ones() -> None:
         ("c:id", "a+b/c d:e%"),
         ("1PpG/Q 1", "z/tZ9VwFZqApmIQ+ZH1I5pLk/uB4ud:X2/8bL+wfFTt1rFw="),
         ("s6BhdRkqt3", " %&+£€"),
-        ("reporter", ""),
         ("ключ", "😀"),
     ],
 )
@@ -66,6 +67,11 @@ def test_raw_credentials_go_out_as_they_are() -> None:
     assert basic(ClientSecretBasic("id", "a+b/c d:e%ä", raw=True)) == "id:a+b/c d:e%ä"
 
 
+def test_raw_credentials_may_have_an_empty_secret() -> None:
+    """As some servers give it to installed apps; it does not vanish from the header."""
+    assert basic(ClientSecretBasic("installed-app", "", raw=True)) == "installed-app:"
+
+
 def test_raw_credentials_have_no_colon_in_the_identifier() -> None:
     """O2-03: RFC 7617 §2."""
     with pytest.raises(ConfigurationError, match="colon"):
@@ -74,14 +80,14 @@ def test_raw_credentials_have_no_colon_in_the_identifier() -> None:
 
 def test_a_secret_in_the_body_is_in_the_body_alone() -> None:
     """O2-01, O2-04."""
-    authentication = ClientSecretPost("id", "a b").authenticate(SERVER)
+    authentication = authenticated(ClientSecretPost("id", "a b"), SERVER)
 
     assert authentication == Authentication(parameters={"client_id": "id", "client_secret": "a b"})
 
 
 def test_a_public_client_gives_its_name_alone() -> None:
     """O2-13."""
-    authentication = PublicClient("app").authenticate(SERVER)
+    authentication = authenticated(PublicClient("app"), SERVER)
 
     assert authentication == Authentication(parameters={"client_id": "app"})
 
@@ -105,3 +111,26 @@ def test_control_characters_are_refused_before_any_request(bad: str) -> None:
         ClientSecretBasic("id", bad)
     with pytest.raises(ConfigurationError, match="client_secret"):
         ClientSecretPost("id", bad)
+
+
+@pytest.mark.parametrize("missing", ["", None, 5, b"x"], ids=repr)
+def test_what_is_missing_is_refused_with_words(missing: Any) -> None:
+    """It would vanish from the request; a setting that is not there comes so."""
+    empty = missing == ""
+    no_id = "client_id must be a text that is not empty" if empty else "text"
+    no_secret = "client_secret must be a text .* is a PublicClient" if empty else "text"
+    with pytest.raises(ConfigurationError, match=no_id):
+        PublicClient(missing)
+    for kind in (ClientSecretBasic, ClientSecretPost):
+        with pytest.raises(ConfigurationError, match=no_id):
+            kind(missing, "s")
+        with pytest.raises(ConfigurationError, match=no_secret):
+            kind("id", missing)
+
+
+def test_a_value_of_authentication_cannot_be_changed_and_shows_names_alone() -> None:
+    made = Authentication(headers={"x": "canary"}, parameters={"y": "canary"})
+
+    assert repr(made) == "Authentication(headers=<'x'>, parameters=<'y'>)"
+    with pytest.raises(TypeError):
+        made.headers["x"] = "other"  # type: ignore[index]

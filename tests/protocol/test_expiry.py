@@ -2,7 +2,12 @@ import json
 
 import pytest
 
-from oauthkit.protocol.expiry import LONGEST_LIFE, expires_at, refresh_expires_at
+from oauthkit.protocol.expiry import (
+    LONGEST_LIFE,
+    SHORTEST_LIFE,
+    expires_at,
+    refresh_expires_at,
+)
 
 NOW = 1_700_000_000.0
 
@@ -16,7 +21,9 @@ NOW = 1_700_000_000.0
         (" 34 ", 34.0),
         ("3600.0", 3600.0),
         ("3600.", 3600.0),
-        (".5", 0.5),
+        (".5", SHORTEST_LIFE),
+        (0.005, SHORTEST_LIFE),
+        (5e-324, SHORTEST_LIFE),
         ("3.6e3", 3600.0),
         ("+60", 60.0),
         (3600.7, 3600.7),
@@ -109,6 +116,11 @@ def test_json_that_no_float_can_hold_is_clamped() -> None:
         (125, NOW + 125.0),
         (0, NOW),
         (-1, NOW),
+        (0.5, NOW + SHORTEST_LIFE),
+        (1_700_000_000, NOW),
+        (1_700_000_000.005, NOW + SHORTEST_LIFE),
+        ("2023-11-14T22:13:20.9Z", NOW + SHORTEST_LIFE),
+        (1_699_999_999.5, NOW - 0.5),
         (315_359_999, NOW + 315_359_999.0),
         (315_360_000, 315_360_000.0),
         (99_999_999_999, NOW + LONGEST_LIFE),
@@ -160,7 +172,7 @@ def test_an_unusable_lifetime_gives_way_to_a_moment() -> None:
 @pytest.mark.parametrize("name", ["refresh_expires_in", "refresh_token_expires_in"])
 @pytest.mark.parametrize(
     "said, lifetime",
-    [(1800, 1800.0), ("1800", 1800.0), (2**63, LONGEST_LIFE), (0.5, 0.5)],
+    [(1800, 1800.0), ("1800", 1800.0), (2**63, LONGEST_LIFE), (0.5, SHORTEST_LIFE)],
     ids=repr,
 )
 def test_the_life_of_a_refresh_token_is_understood(

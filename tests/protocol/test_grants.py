@@ -1,8 +1,10 @@
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import pytest
 
+import oauthkit
 from oauthkit.errors import ConfigurationError
 from oauthkit.protocol.formats import JSON, MULTIPART, ParameterValue
 from oauthkit.protocol.grants import (
@@ -179,9 +181,25 @@ def test_a_grant_of_ones_own_writes_two_things() -> None:
     assert grant.renewal(Token("a", refresh_token="r")) == RefreshToken(refresh_token="r")
 
 
-def test_the_password_grant_says_that_it_is_legacy() -> None:
+def test_one_grant_alone_sends_a_password_and_its_name_and_first_line_say_so() -> None:
     """O2-23."""
-    assert "legacy" in (ResourceOwnerPassword.__doc__ or "")
+    public = {name: getattr(oauthkit, name) for name in oauthkit.__all__}
+    grants = {
+        name: value
+        for name, value in public.items()
+        if isinstance(value, type) and issubclass(value, GrantStrategy)
+    }
+    sending = {
+        name: value
+        for name, value in grants.items()
+        if getattr(value, "grant_type", "") == "password" or "password" in attrs.fields_dict(value)
+    }
+
+    assert len(grants) > 4
+    assert sending == {"ResourceOwnerPassword": ResourceOwnerPassword}
+    first, *rest = (ResourceOwnerPassword.__doc__ or "").splitlines()
+    assert "legacy" in first
+    assert "must not be used" in " ".join(rest)
 
 
 def test_what_was_given_with_a_grant_cannot_be_changed() -> None:
@@ -194,3 +212,47 @@ def test_what_was_given_with_a_grant_cannot_be_changed() -> None:
     assert hash(grant) == hash(attrs.evolve(grant))
     with pytest.raises(TypeError):
         grant.additional["tenant"] = "z"  # type: ignore[index]
+
+
+# What is missing, and white space
+
+
+@pytest.mark.parametrize("missing", ["", None, 5, b"x"], ids=repr)
+@pytest.mark.parametrize(
+    "kind, given, name",
+    [
+        (AuthorizationCode, {}, "code"),
+        (RefreshToken, {}, "refresh_token"),
+        (ResourceOwnerPassword, {"username": "ada"}, "password"),
+        (ResourceOwnerPassword, {"password": "p"}, "username"),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_right_that_is_missing_is_refused_with_words(
+    kind: Any, given: dict[str, str], name: str, missing: Any
+) -> None:
+    """It would vanish from the request, and the server would say no in words of its own."""
+    words = f"{name} must be a text that is not empty" if missing == "" else "a text"
+    with pytest.raises(ConfigurationError, match=words):
+        kind(**given, **{name: missing})
+
+
+@pytest.mark.parametrize(
+    "space", ["\u00a0", "\t", "\n", "\r", "\x0b", "\u2003", "\u3000"], ids=ascii
+)
+def test_only_the_space_separates_scope_tokens(space: str) -> None:
+    """RFC 6749 §3.3."""
+    for scope in (f"read{space}write", f"read{space}", [f"read{space}write"]):
+        with pytest.raises(ConfigurationError, match="separated by a space, or come as a list"):
+            ClientCredentials(scope=scope)
+    assert ClientCredentials(scope=" read  write ").scope == "read write"
+
+
+def test_what_is_good_once_is_the_code_of_a_grant_that_is_never_repeated() -> None:
+    class Again(AuthorizationCode):
+        repeat = Repeat.ONCE
+
+    assert AuthorizationCode(code="c").good_once == "c"
+    assert Again(code="c").good_once is None
+    assert RefreshToken(refresh_token="r").good_once is None
+    assert ClientCredentials().good_once is None

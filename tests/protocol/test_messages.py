@@ -1,3 +1,5 @@
+from typing import Any
+
 import attrs
 import pytest
 
@@ -123,7 +125,9 @@ def test_what_is_read_differently_by_different_readers_has_no_origin(url: str) -
     [
         ("http://localhost/", True),
         ("http://LOCALHOST:8080/", True),
-        ("http://app.localhost/", True),
+        ("http://app.localhost/", False),
+        ("http://localhost./", True),
+        ("http://localhost.localdomain/", False),
         ("http://127.0.0.1/", True),
         ("http://127.255.255.254/", True),
         ("http://[::1]/", True),
@@ -192,3 +196,9 @@ def test_headers_made_of_headers_keep_repeated_fields_apart() -> None:
     repeated = Headers([("WWW-Authenticate", "Basic"), ("www-authenticate", "Bearer")])
 
     assert Headers(repeated).get_all("www-authenticate") == ("Basic", "Bearer")
+
+
+@pytest.mark.parametrize("url", [None, 17, b"https://a.example"])
+def test_an_origin_of_no_text_is_refused_by_its_kind(url: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"as a text, not {type(url).__name__}"):
+        Origin.of(url)

@@ -88,3 +88,14 @@ def test_a_copy_of_an_immutable_value_is_the_value() -> None:
 
     assert copy.copy(login) is login
     assert copy.deepcopy([login])[0] is login
+
+
+def test_values_that_are_compared_by_identity_stay_so() -> None:
+    @attrs.frozen(eq=False)
+    class Own(NoPickle):
+        text: str = secret()
+
+    one = Own("a")
+
+    assert one == one  # noqa: PLR0124 - by identity
+    assert one != Own("a")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from oauthkit.errors import ConfigurationError
@@ -27,7 +29,7 @@ def test_every_url_is_checked_at_once(name: str, url: str) -> None:
 
 def test_a_token_endpoint_that_is_missing_is_found_at_once() -> None:
     """O2-05: as a setting that nobody made comes as None."""
-    with pytest.raises(ConfigurationError, match=r"token_endpoint must be .* not NoneType"):
+    with pytest.raises(ConfigurationError, match="token_endpoint= takes a text, not None"):
         AuthorizationServer(None)  # type: ignore[arg-type]
 
 
@@ -44,6 +46,12 @@ def test_a_server_that_always_sends_iss_has_an_issuer() -> None:
         AuthorizationServer(
             "https://auth.example/token", authorization_response_iss_parameter_supported=True
         )
+
+
+@pytest.mark.parametrize("status", [0, 100, 199, 300, 400, "200"], ids=repr)
+def test_a_token_comes_with_no_other_status_than_a_successful_one(status: Any) -> None:
+    with pytest.raises(ConfigurationError, match="success_status="):
+        AuthorizationServer("https://auth.example/token", success_status=status)
 
 
 def test_fields_get_the_names_of_the_rfc_and_others_stay() -> None:

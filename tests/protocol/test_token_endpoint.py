@@ -1,4 +1,5 @@
 import json
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from oauthkit.errors import (
     ResponseError,
 )
 from oauthkit.protocol.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient
+from oauthkit.protocol.endpoint import LONGEST_RETRY_AFTER, retry_after
 from oauthkit.protocol.formats import JSON, MULTIPART, ParameterValue
 from oauthkit.protocol.grants import (
     AuthorizationCode,
@@ -29,11 +31,8 @@ from oauthkit.protocol.grants import (
 from oauthkit.protocol.messages import HTTPResponse
 from oauthkit.protocol.server import AuthorizationServer, rename_fields
 from oauthkit.protocol.token import Token
-from oauthkit.protocol.token_endpoint import (
-    build_token_request,
-    parse_token_response,
-    retry_after,
-)
+from oauthkit.protocol.token_endpoint import parse_token_response
+from tests.asking import token_request
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "rfc6749.json").read_text())
 BEARER = json.loads((Path(__file__).parents[1] / "vectors" / "rfc6750.json").read_text())
@@ -75,7 +74,7 @@ def refused(
 @pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: grant.grant_type)
 def test_a_token_request_is_a_post_of_a_form(grant: GrantStrategy) -> None:
     """O2-11: the query of the endpoint is kept."""
-    request = build_token_request(SERVER, CLIENT, grant)
+    request = token_request(SERVER, CLIENT, grant)
 
     assert request.method == "POST"
     assert request.url == "https://auth.example/token?tenant=x"
@@ -94,7 +93,7 @@ def test_the_client_proves_itself_in_exactly_one_way_and_never_in_the_url(
     client_auth: ClientSecretBasic | ClientSecretPost, grant: GrantStrategy
 ) -> None:
     """O2-01, O2-04, O2-38, BT-05."""
-    request = build_token_request(SERVER, client_auth, grant)
+    request = token_request(SERVER, client_auth, grant)
 
     in_header = "authorization" in request.headers
     in_body = b"client_secret=s3cret" in request.content
@@ -105,7 +104,7 @@ def test_the_client_proves_itself_in_exactly_one_way_and_never_in_the_url(
 @pytest.mark.parametrize("grant", GRANTS[1:], ids=lambda grant: grant.grant_type)
 def test_a_public_client_gives_its_identifier_and_no_proof(grant: GrantStrategy) -> None:
     """O2-13."""
-    request = build_token_request(SERVER, PublicClient("app"), grant)
+    request = token_request(SERVER, PublicClient("app"), grant)
 
     pairs = dict(parse_qsl(request.content.decode()))
     assert pairs["client_id"] == "app"
@@ -116,7 +115,7 @@ def test_a_public_client_gives_its_identifier_and_no_proof(grant: GrantStrategy)
 def test_client_credentials_are_for_confidential_clients() -> None:
     """O2-24."""
     with pytest.raises(ConfigurationError, match="prove who they are"):
-        build_token_request(SERVER, PublicClient("app"), ClientCredentials())
+        token_request(SERVER, PublicClient("app"), ClientCredentials())
 
 
 @pytest.mark.parametrize(
@@ -142,14 +141,14 @@ def test_the_published_requests_are_built(
     client_auth: ClientSecretBasic | ClientSecretPost, grant: GrantStrategy, name: str
 ) -> None:
     """O2-21: RFC 6749 §2.3.1, §4.1.3, §6."""
-    request = build_token_request(SERVER, client_auth, grant)
+    request = token_request(SERVER, client_auth, grant)
 
     assert parse_qsl(request.content.decode()) == parse_qsl(VECTORS[name]["body"])
 
 
 def test_the_redirect_uri_is_left_out_where_the_server_wants_none() -> None:
     """O2-21."""
-    request = build_token_request(SERVER, CLIENT, AuthorizationCode(code="c"))
+    request = token_request(SERVER, CLIENT, AuthorizationCode(code="c"))
 
     assert request.content == b"grant_type=authorization_code&code=c"
 
@@ -164,7 +163,7 @@ def test_an_extension_grant_is_sent_as_it_is_with_client_authentication() -> Non
         def parameters(self) -> Mapping[str, ParameterValue]:
             return {"assertion": "a&b", "empty": ""}
 
-    request = build_token_request(SERVER, CLIENT, Assertion(additional={"tenant": "t#1"}))
+    request = token_request(SERVER, CLIENT, Assertion(additional={"tenant": "t#1"}))
 
     assert "authorization" in request.headers
     assert parse_qsl(request.content.decode()) == [
@@ -185,13 +184,13 @@ def test_an_extension_grant_is_sent_as_it_is_with_client_authentication() -> Non
 )
 def test_no_parameter_is_given_twice(grant: GrantStrategy) -> None:
     """O2-06."""
-    with pytest.raises(ConfigurationError, match="given twice"):
-        build_token_request(SERVER, ClientSecretPost("reporter", "s3cret"), grant)
+    with pytest.raises(ConfigurationError, match=r"given twice|another client_id"):
+        token_request(SERVER, ClientSecretPost("reporter", "s3cret"), grant)
 
 
 def test_what_the_grant_leaves_out_may_be_added() -> None:
     """O2-06."""
-    request = build_token_request(
+    request = token_request(
         SERVER, CLIENT, ClientCredentials(additional={"scope": "a", "b": None, "c": ""})
     )
 
@@ -203,17 +202,17 @@ def test_a_code_is_exchanged_where_its_login_was_alone() -> None:
     grant = AuthorizationCode(code="c", token_endpoint="https://honest.example/token")
 
     with pytest.raises(ConfigurationError, match="another server"):
-        build_token_request(SERVER, CLIENT, grant)
+        token_request(SERVER, CLIENT, grant)
 
     honest = AuthorizationServer("https://honest.example/token")
-    assert build_token_request(honest, CLIENT, grant).url == "https://honest.example/token"
+    assert token_request(honest, CLIENT, grant).url == "https://honest.example/token"
 
 
 def test_the_grant_names_the_format_and_else_the_server_does() -> None:
     server = AuthorizationServer("https://auth.example/token", request_format=JSON, accept="*/*")
 
-    ours = build_token_request(server, CLIENT, ClientCredentials(scope="a"))
-    grants = build_token_request(server, CLIENT, ClientCredentials(request_format=MULTIPART))
+    ours = token_request(server, CLIENT, ClientCredentials(scope="a"))
+    grants = token_request(server, CLIENT, ClientCredentials(request_format=MULTIPART))
 
     assert json.loads(ours.content) == {"grant_type": "client_credentials", "scope": "a"}
     assert (ours.headers["content-type"], ours.headers["accept"]) == ("application/json", "*/*")
@@ -228,13 +227,13 @@ def test_a_server_of_its_own_ideas_has_its_parameters_adapted() -> None:
 
     server = AuthorizationServer("https://auth.example/token", adapt_request=adapt_request)
 
-    request = build_token_request(server, CLIENT, ClientCredentials())
+    request = token_request(server, CLIENT, ClientCredentials())
     assert request.content == b"client_key=reporter&grant=client_credentials"
 
 
 def test_the_request_knows_its_secrets() -> None:
     """AT-70."""
-    request = build_token_request(SERVER, CLIENT, GRANTS[3])
+    request = token_request(SERVER, CLIENT, GRANTS[3])
 
     credentials = request.headers["authorization"].partition(" ")[2]
     assert request.secrets == {"s3cret", "canary-password", credentials}
@@ -269,6 +268,19 @@ def test_any_success_is_one(status: int) -> None:
     response = answer({"access_token": "a", "token_type": "bearer"}, status=status)
 
     assert parse_token_response(SERVER, response, requested_at=NOW).access_token == "a"
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_only_the_documented_status_brings_a_token_where_the_server_means_it(status: int) -> None:
+    server = AuthorizationServer("https://auth.example/token", success_status=status)
+    good = {"access_token": "canary", "token_type": "bearer"}
+
+    token = parse_token_response(server, answer(good, status=status), requested_at=NOW)
+    assert token.access_token == "canary"
+    with pytest.raises(ResponseError, match=rf"with status {status}.*\(HTTP 206\)") as caught:
+        parse_token_response(server, answer(good, status=206), requested_at=NOW)
+    assert caught.value.recovery is Recovery.CHANGE_REQUEST
+    assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -345,18 +357,32 @@ def test_a_member_of_another_type_is_refused(name: str, value: object) -> None:
     ids=repr,
 )
 def test_lifetimes_that_peers_fail_on_are_understood(said: object, lifetime: float | None) -> None:
-    """AT-57: peers §1.6."""
+    """AT-57."""
     token = parse({"access_token": "a", "token_type": "bearer", "expires_in": said})
 
     assert token.expires_at == (None if lifetime is None else NOW + lifetime)
 
 
 def test_a_silent_answer_to_a_refresh_keeps_refresh_token_and_scope() -> None:
-    """O2-35: peers §1.6."""
+    """O2-35."""
     previous = Token("old", refresh_token="kept", scope="a b")
 
     token = parse({"access_token": "a", "token_type": "bearer"}, previous=previous)
     assert (token.refresh_token, token.scope) == ("kept", "a b")
+
+
+@pytest.mark.parametrize(
+    "answered, kept", [({}, "i1"), ({"id_token": None}, "i1"), ({"id_token": "i2"}, "i2")]
+)
+def test_a_silent_answer_to_a_refresh_keeps_the_id_token(
+    answered: Mapping[str, Any], kept: str
+) -> None:
+    """OpenID Connect Core §12.2: the answer to a refresh might have none."""
+    previous = Token("old", refresh_token="kept", id_token="i1")
+    fields = {"access_token": "a", "token_type": "bearer", **answered}
+
+    assert parse(fields, previous=previous).id_token == kept
+    assert parse(fields).id_token == answered.get("id_token")
 
 
 def test_a_new_refresh_token_replaces_the_old_one() -> None:
@@ -495,6 +521,15 @@ def test_a_401_is_about_the_client(error: str) -> None:
     assert type(refused({"error": "invalid_grant"}, status=401)) is InvalidGrant
 
 
+@pytest.mark.parametrize("error", ["Unauthorized", "The session has ended", "401"])
+def test_a_401_in_a_text_for_people_is_about_the_client_where_it_is_challenged(error: str) -> None:
+    """O2-33: such a text alone may be a gateway's."""
+    challenge = {"WWW-Authenticate": 'Basic realm="auth"'}
+
+    assert type(refused({"error": error}, status=401)) is ErrorResponse
+    assert type(refused({"error": error}, status=401, headers=challenge)) is InvalidClient
+
+
 @pytest.mark.parametrize(
     "error",
     [{"message": "no", "type": "OAuthException"}, ["no"], 5, True],
@@ -578,6 +613,8 @@ def test_a_refusal_in_other_words_is_an_error_with_status_and_excerpt(
 
     assert caught.value.status_code == status
     assert caught.value.recovery is Recovery.CHANGE_REQUEST
+    assert "refused" in str(caught.value)
+    assert "errors=" in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [100, 408, 425, 429, 500, 502, 503, 504, 599])
@@ -627,15 +664,22 @@ def test_an_adapter_that_gives_no_mapping_is_an_error_of_ours(result: Any) -> No
         parse({}, server=server)
 
 
-def test_an_adapter_that_fails_is_named_and_its_error_is_the_cause() -> None:
+def test_an_adapter_that_fails_is_named_with_its_line_and_shows_nothing_of_the_answer() -> None:
+    """Its own error, and its variables, may show the token."""
+
     def adapt(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"access_token": fields["data"]["token"]}
+        message = f"what is this: {dict(fields)}"
+        raise KeyError(message)
 
     server = AuthorizationServer("https://auth.example/token", adapt=adapt)
 
-    with pytest.raises(ResponseError, match="KeyError") as caught:
-        parse({"message": "no"}, server=server)
-    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(ResponseError) as caught:
+        parse({"token": "can" + "ary"}, server=server)
+    line = adapt.__code__.co_firstlineno + 2
+    where = f"adapt= failed with KeyError (test_token_endpoint.py, line {line}, in adapt)"
+    assert where in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_an_adapter_may_refuse_in_its_own_words() -> None:
@@ -657,14 +701,19 @@ def test_an_adapter_may_refuse_in_its_own_words() -> None:
     [
         ("120", 120.0),
         (" 0 ", 0.0),
-        ("999999999", 999_999_999.0),
+        ("3600", LONGEST_RETRY_AFTER),
+        ("3601", LONGEST_RETRY_AFTER),
+        ("999999999", LONGEST_RETRY_AFTER),
+        ("9" * 1_000, LONGEST_RETRY_AFTER),
         ("Tue, 14 Nov 2023 22:15:20 GMT", 120.0),
         ("Tuesday, 14-Nov-23 22:15:20 GMT", 120.0),
         ("Tue Nov 14 22:15:20 2023", 120.0),
         ("Tue, 14 Nov 2023 22:15:20 -0000", 120.0),
         ("Tue, 14 Nov 2023 23:15:20 +0100", 120.0),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0.0),
-        ("9999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", 0.0),
+        ("Sun, 14 Nov 2055 22:15:20 GMT", LONGEST_RETRY_AFTER),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", LONGEST_RETRY_AFTER),
         ("-5", None),
         ("1.5", None),
         ("\u0665", None),

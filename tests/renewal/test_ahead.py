@@ -21,7 +21,7 @@ async def test_inside_the_leeway_the_valid_token_is_used_while_one_task_renews_i
                 assert await session.token() == first
             await held.arrived()
             assert await session.token() == first
-        await session._renewer.completion.drain()
+        await session.settled()
         assert await session.token() != first
     assert len(fake.token_requests) == 2
 
@@ -32,7 +32,7 @@ async def test_a_token_is_fresh_until_the_leeway_begins() -> None:
         await session.token()
         fake.advance(69.9)
         await session.token()
-        await session._renewer.completion.drain()
+        await session.settled()
     assert len(fake.token_requests) == 1
 
 
@@ -42,7 +42,7 @@ async def test_the_renewals_of_a_fleet_are_spread() -> None:
     for _ in range(20):
         async with fake.session(policy=RenewalPolicy(leeway=30, jitter=0.5)) as session:
             await session.token()
-            at_hand = session._renewer.peek()
+            at_hand = session._source.peek()
             assert at_hand is not None
             moments.add(at_hand.stale_at - fake.clock.monotonic())
     assert len(moments) == 20
@@ -57,7 +57,7 @@ async def test_a_session_that_is_seldom_used_renews_ahead_too() -> None:
         first = await session.token()
         fake.advance(75)
         assert await session.token() == first
-        await session._renewer.completion.drain()
+        await session.settled()
         assert len(fake.token_requests) == 1
 
 
@@ -79,7 +79,7 @@ async def test_odd_lifetimes_make_no_busy_loop(expires_in: object) -> None:
         for _ in range(100):
             await session.token()
             fake.advance(0.001)
-        await session._renewer.completion.drain()
+        await session.settled()
     assert len(fake.token_requests) == 1
 
 
@@ -110,7 +110,7 @@ async def test_a_life_shorter_than_the_leeway_is_used_for_half() -> None:
         for _ in range(40):
             await session.get("/")
             fake.advance(1)
-        await session._renewer.completion.drain()
+        await session.settled()
     assert len(fake.token_requests) <= 3
     assert (fake.families_killed, fake.presented_twice) == (0, 0)
 

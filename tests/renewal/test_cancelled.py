@@ -15,13 +15,14 @@ from oauthkit import (
     MemoryStore,
     OAuthKitError,
 )
-from oauthkit.copies import states_of
+from oauthkit.renewal.shared import shared_tokens
 from oauthkit.testing import FakeAuthorizationServer
 from tests.renewal.world import (
     ASYNCIO,
     STEADY,
     ShakyStore,
     crowd,
+    shared_of,
     stored,
     used,
 )
@@ -241,7 +242,7 @@ def test_a_loop_that_ended_during_a_renewal_does_not_stop_the_next_one() -> None
     loop = asyncio.new_event_loop()
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(first())
-    assert states_of(store).of("k", capacity=1).flight is not None
+    assert dict(shared_tokens(store).items())["k"].renewal is not None
     fake.advance(40)  # the lease runs out with the loop that held it
     loop.run_until_complete(asyncio.sleep(0))
     for task in asyncio.all_tasks(loop):
@@ -265,19 +266,19 @@ async def test_what_a_dead_event_loop_left_behind_does_not_stop_renewing_ahead()
     await stored(fake, store, expired=False)
 
     async def foreign() -> object:
-        from oauthkit.copies import Flight
+        from oauthkit.renewal.shared import Renewal
 
-        return Flight()
+        return Renewal()
 
     async with crowd(fake, store, policy=STEADY) as session:
         first = await session.token()
-        flight: Any = await anyio.to_thread.run_sync(anyio.run, foreign)
-        states_of(store).of("k", capacity=1).flight = flight
+        renewal: Any = await anyio.to_thread.run_sync(anyio.run, foreign)
+        shared_of(session).renewal = renewal
         fake.advance(75)
         await session.token()
-        await session._renewer.completion.drain()
+        await session.settled()
         assert await session.token() != first
-        states_of(store).of("k", capacity=1).flight = flight
+        shared_of(session).renewal = renewal
         fake.advance(101)
         with anyio.fail_after(5):
             assert (await session.get("/")).status_code == 200

@@ -8,7 +8,6 @@ from oauthkit import (
     StoreError,
     Token,
 )
-from oauthkit.copies import states_of
 from oauthkit.testing import FakeAuthorizationServer
 from tests.renewal.world import ShakyStore, crowd, fail, stored
 
@@ -84,8 +83,6 @@ async def test_renew_waits_for_a_look_at_the_store_and_renews_then() -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.token)
                 await looked.wait()
-                states_of(store).of("k", capacity=1).copy.checked_until += 60  # type: ignore[union-attr]
-                states_of(store).of("k", capacity=1).copy.good_until += 60  # type: ignore[union-attr]
                 tasks.start_soon(renew)
                 await anyio.wait_all_tasks_blocked()
                 go_on.set()
@@ -96,15 +93,15 @@ async def test_renew_waits_for_a_look_at_the_store_and_renews_then() -> None:
 async def test_renew_gives_up_when_looks_at_the_store_keep_coming(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from oauthkit.copies import Flight
+    from oauthkit.renewal.shared import Renewal
 
-    monkeypatch.setattr("oauthkit.renewal._MOST_FLIGHTS", 1)
+    monkeypatch.setattr("oauthkit.renewal.source._MOST_RENEWALS", 1)
     fake = FakeAuthorizationServer()
     async with fake.session() as session:
         await session.token()
-        state = session._renewer.state
-        state.flight = Flight(copy=state.copy)
-        state.flight.done.set()
+        shared = session._source.shared
+        shared.renewal = Renewal(held=shared.state.held)
+        shared.renewal.end()
         with pytest.raises(StoreError, match="again and again"):
             await session.renew()
 

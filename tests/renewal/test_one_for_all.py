@@ -8,7 +8,7 @@ from oauthkit import (
     Token,
 )
 from oauthkit.testing import FakeAuthorizationServer
-from tests.renewal.world import ShakyStore, apart, crowd, stored
+from tests.renewal.world import Elsewhere, ShakyStore, crowd, stored
 
 
 async def test_many_waiters_make_one_token_request() -> None:
@@ -79,8 +79,7 @@ async def test_processes_over_one_store_renew_once() -> None:
     """BC-15: states that are not shared stand for other processes; the lease decides."""
     fake, store = FakeAuthorizationServer(), MemoryStore()
     await stored(fake, store)
-    async with crowd(fake, store) as one, crowd(fake, store) as other:
-        apart(other, store)
+    async with crowd(fake, store) as one, crowd(fake, Elsewhere(store)) as other:
         with anyio.fail_after(5), fake.hold() as held:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(one.get, "/report")

@@ -25,9 +25,9 @@ from oauthkit.events import (
 from oauthkit.testing import FakeAuthorizationServer
 from tests.renewal.world import (
     JSON_TYPE,
+    Elsewhere,
     Heard,
     ShakyStore,
-    apart,
     code_of,
     crowd,
     fail,
@@ -39,8 +39,10 @@ from tests.renewal.world import (
 async def test_a_token_that_another_process_renewed_is_adopted() -> None:
     fake, store, heard = FakeAuthorizationServer(), MemoryStore(), Heard()
     await stored(fake, store)
-    async with crowd(fake, store) as other, crowd(fake, store, on_event=heard.append) as session:
-        apart(session, store)
+    async with (
+        crowd(fake, store) as other,
+        crowd(fake, Elsewhere(store), on_event=heard.append) as session,
+    ):
         await other.token()
         await session.token()
     assert len(heard.of(TokenAdopted)) == 1
@@ -56,8 +58,7 @@ async def test_who_failed_adopts_what_another_process_renewed_before_asking_agai
     """A pause is for the server's sake; the store may be looked at all the time."""
     fake, store = FakeAuthorizationServer(), ShakyStore()
     await stored(fake, store)
-    async with crowd(fake, store) as session, crowd(fake, store) as other:
-        apart(other, store)
+    async with crowd(fake, store) as session, crowd(fake, Elsewhere(store)) as other:
         fake.fail_next(503, headers={"retry-after": "50"})
         await fail(session.token())
         await fail(session.token())
@@ -178,7 +179,7 @@ async def test_a_lease_whose_holder_died_is_waited_for_and_taken_over() -> None:
         with anyio.fail_after(5):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(used, session)
-                while session._renewer.state.flight is None:
+                while not session.status().renewing:
                     await anyio.lowlevel.checkpoint()
                 assert fake.token_requests == []
                 fake.advance(61)
@@ -191,8 +192,7 @@ async def test_a_lease_that_was_taken_over_is_lost() -> None:
     store = MemoryStore(clock=fake.clock.monotonic)
     await store.save("k", fake.issue())
     fake.advance(1001)
-    async with crowd(fake, store) as one, crowd(fake, store) as other:
-        apart(other, store)
+    async with crowd(fake, store) as one, crowd(fake, Elsewhere(store)) as other:
         with anyio.fail_after(5), fake.hold() as held:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(used, one)

@@ -43,7 +43,7 @@ async def test_a_late_401_to_an_old_token_renews_nothing() -> None:
     async with fake.session(on_event=heard.append) as session:
         old = await session.token()
         new = await session.renew()
-        assert (await session._renewer.token(rejected=old)).token == new
+        assert (await session._source.token(rejected=old)).held.token == new
     assert heard.of(TokenRejected) == []
     assert len(fake.token_requests) == 2
 
@@ -108,7 +108,7 @@ async def test_a_renewal_on_its_way_when_a_token_is_rejected_is_looked_at_twice(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.token)
                 await looked.wait()
-                session._renewer.reject(token)
+                session._source.reject(token)
                 tasks.start_soon(used, session)
                 await anyio.wait_all_tasks_blocked()
                 go_on.set()
@@ -122,7 +122,7 @@ async def test_a_token_rejected_in_the_moment_it_was_adopted_is_replaced() -> No
 
     def hook(event: Event) -> None:
         if isinstance(event, TokenAdopted):
-            session._renewer.reject(token)
+            session._source.reject(token)
 
     async with crowd(fake, store, on_event=hook) as session:
         assert await session.token() != token
@@ -138,9 +138,9 @@ async def test_tokens_that_are_all_rejected_as_they_are_adopted_are_given_up() -
 
     def hook(event: Event) -> None:
         heard.append(event)
-        at_hand = session._renewer.state.copy
+        at_hand = session._source.state.held
         if isinstance(event, TokenAdopted) and at_hand is not None:
-            session._renewer.reject(at_hand.token)
+            session._source.reject(at_hand.token)
 
     async with crowd(fake, Changing(), on_event=hook) as session:
         with pytest.raises(StoreError, match="again and again"):
@@ -149,16 +149,38 @@ async def test_tokens_that_are_all_rejected_as_they_are_adopted_are_given_up() -
 
 
 async def test_a_renewal_leaves_that_of_another_event_loop_alone() -> None:
-    from oauthkit.copies import Flight
+    from oauthkit.renewal.shared import Renewal
 
     fake, store = FakeAuthorizationServer(), MemoryStore()
-    other = Flight(loop=object())
+    other = Renewal(loop=object())
     await stored(fake, store)
     async with crowd(fake, store) as session:
         with anyio.fail_after(5), fake.hold() as held:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(used, session)
                 await held.arrived()
-                session._renewer.state.flight = other
+                session._source.shared.renewal = other
                 held.release()
-        assert session._renewer.state.flight is other
+        assert session._source.shared.renewal is other
+
+
+async def test_a_401_without_an_error_code_costs_no_login_and_can_be_read() -> None:
+    """BT-09: the API does not say that the token is dead, and so nothing is thrown away."""
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await stored(fake, store, expired=False)
+    refused = [httpx.Response(401, headers={"www-authenticate": 'Bearer realm="x"'})] * 2
+
+    def api(request: httpx.Request) -> httpx.Response:
+        return refused.pop() if refused else httpx.Response(200)
+
+    async with fake.session(api, grant=None, store=store, key="k") as session:
+        response = await session.get("/")
+        kept = await store.load("k")
+        again = await session.get("/")
+    assert (response.status_code, again.status_code) == (401, 200)
+    assert response.headers["www-authenticate"] == 'Bearer realm="x"'
+    assert [request.parameters["grant_type"] for request in fake.token_requests] == [
+        "refresh_token"
+    ]
+    assert kept is not None
+    assert kept.refresh_token is not None

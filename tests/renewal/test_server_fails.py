@@ -101,7 +101,7 @@ async def test_a_failing_renewal_ahead_is_tried_after_growing_pauses_while_the_t
         fake.fail_next(500, times=100)
         for _ in range(900):
             assert await session.token() == first
-            await session._renewer.completion.drain()
+            await session.settled()
             fake.advance(0.1)
     failures = heard.of(RenewalFailed)
     assert [event.pause for event in failures] == [1, 2, 4, 8, 16, 32, pytest.approx(36, abs=2)]
@@ -117,7 +117,7 @@ async def test_a_pause_ends_with_the_token() -> None:
         fake.fail_next(500, times=5)
         for _ in range(299):
             await session.token()
-            await session._renewer.completion.drain()
+            await session.settled()
             fake.advance(0.1)
         fake.advance(0.2)
         assert await session.token() != first
@@ -229,12 +229,21 @@ async def test_a_code_whose_exchange_failed_is_never_sent_again(fault: str) -> N
 
 
 async def test_a_code_that_was_never_sent_is_still_good() -> None:
-    fake = FakeAuthorizationServer()
+    """O2-18: for the session that could not send it, too, and for all who share its key."""
+    fake, store = FakeAuthorizationServer(), MemoryStore()
     code = code_of(fake)
-    async with fake.session(grant=code) as session:
-        async with refused(fake) as http, fake.session(http=http, grant=code) as cut:
-            await fail(cut.token())
+    async with (
+        refused(fake) as http,
+        fake.session(http=http, grant=code, store=store, key="k") as cut,
+        fake.session(grant=code, store=store, key="k") as session,
+    ):
+        error = await fail(cut.token())
+        tries = len(fake.token_requests)
+        fake.advance(10)  # the pause after a failure
         assert (await session.get("/")).status_code == 200
+    assert isinstance(error, TransportError)
+    assert (error.sent, error.recovery) == (False, Recovery.RETRY_LATER)
+    assert [request.parameters["code"] for request in fake.token_requests[tries:]] == [code.code]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

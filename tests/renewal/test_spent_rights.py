@@ -1,9 +1,12 @@
 """Rights that are used up or refused."""
 
+from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qs
 
 import anyio
 import attrs
+import httpx
 import pytest
 
 from oauthkit import (
@@ -21,6 +24,7 @@ from oauthkit import (
     Repeat,
     ResourceOwnerPassword,
 )
+from oauthkit.exchange import Ready
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing import FakeAuthorizationServer
 from tests.renewal.world import JSON_TYPE, PASSWORD, STEADY, crowd, fail, stored
@@ -56,7 +60,7 @@ async def test_a_valid_token_serves_to_its_end_although_its_refresh_token_is_dea
         fake.fail_next(400, headers=JSON_TYPE, content=b'{"error":"invalid_grant"}')
         for _ in range(99):
             assert (await session.token()).access_token == token.access_token
-            await session._renewer.completion.drain()
+            await session.settled()
             fake.advance(1)
         fake.advance(2)
         assert isinstance(await fail(session.token()), ReauthorizationRequired)
@@ -89,13 +93,19 @@ async def test_all_rights_of_one_renewal_share_one_end() -> None:
     async with fake.session(grant=PASSWORD, policy=RenewalPolicy(timeout=5)) as session:
         fake.revoke(await session.token())
         fake.advance(61)
-        exchange = session._renewer.replacement.exchange
+        exchange = session._source.performer.exchange
         send = exchange.send
 
-        async def watched(request: HTTPRequest, /, *, timeout: float) -> HTTPResponse:  # noqa: ASYNC109 - the seam's own
+        async def watched(
+            request: HTTPRequest,
+            /,
+            *,
+            timeout: float,  # noqa: ASYNC109 - the seam's own
+            ready: Ready | None,
+        ) -> HTTPResponse:
             ends.append(anyio.current_time() + timeout)
             await anyio.sleep(0.05)
-            return await send(request, timeout=timeout)
+            return await send(request, timeout=timeout, ready=ready)
 
         exchange.send = watched
         await session.token()
@@ -220,3 +230,33 @@ async def test_nothing_to_begin_with_says_what_to_do() -> None:
         with pytest.raises(ReauthorizationRequired, match="save the new token under this key"):
             await session.token()
     assert fake.token_requests == []
+
+
+@attrs.frozen(kw_only=True)
+class Assertion(GrantStrategy):
+    """A grant of a user's own, which does not say that its assertion is a secret."""
+
+    grant_type = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    assertion: str
+
+    def parameters(self) -> dict[str, str]:
+        return {"assertion": self.assertion}
+
+
+async def test_a_new_right_of_a_grant_without_secrets_is_not_mistaken_for_the_spent_one() -> None:
+    store, asked = MemoryStore(), list[str]()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(parse_qs(request.content.decode())["assertion"][0])
+        fields = {"access_token": "t", "token_type": "Bearer", "expires_in": 60}
+        return httpx.Response(200, json=fields)
+
+    fake = FakeAuthorizationServer()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        for assertion in ("one", "one", "two"):
+            grant = Assertion(assertion=assertion)
+            async with crowd(fake, store, grant=grant, token_http=http) as session:
+                with suppress(ReauthorizationRequired):
+                    await session.token()
+            fake.advance(61)
+    assert asked == ["one", "two"]

@@ -1,8 +1,9 @@
 """A store that can be broken, and what the tests of renewal share."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Final
+from weakref import WeakSet
 
 import anyio
 import anyio.lowlevel
@@ -19,10 +20,10 @@ from oauthkit import (
     ResourceOwnerPassword,
     Token,
 )
-from oauthkit.copies import TokenStates
 from oauthkit.events import (
     Event,
 )
+from oauthkit.renewal.shared import SharedToken
 from oauthkit.testing import FakeAuthorizationServer
 
 ASYNCIO: Final = pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -89,6 +90,11 @@ class Heard(list[Event]):
         return [event for event in self if isinstance(event, kind)]
 
 
+def shared_of(session: AsyncTokenSession[Any]) -> SharedToken:
+    """Return what a session shares with others over its store."""
+    return session._source.shared
+
+
 async def stored(
     fake: FakeAuthorizationServer, store: MemoryStore, *, expired: bool = True
 ) -> Token:
@@ -100,7 +106,7 @@ async def stored(
     return token
 
 
-def crowd(fake: FakeAuthorizationServer, store: MemoryStore, **settings: Any) -> Any:
+def crowd(fake: FakeAuthorizationServer, store: "MemoryStore | Elsewhere", **settings: Any) -> Any:
     """Return a session over a store, which has what it needs there."""
     keywords: dict[str, Any] = {"grant": None, "store": store, "key": "k", **settings}
     return fake.session(**keywords)
@@ -113,14 +119,42 @@ async def fail(what: Awaitable[object]) -> OAuthKitError:
     return caught.value
 
 
-def apart(session: AsyncTokenSession[Any], store: MemoryStore) -> None:
-    """Let a session know nothing of what this process knows, as if it ran in another one."""
-    replacement = session._renewer.replacement
-    state = TokenStates().of(replacement.key, capacity=1)
-    session._renewer = type(session._renewer)(
-        attrs.evolve(replacement, state=state), session._renewer.completion
-    )
-    session._auth = session.auth_for(session.http)
+class Elsewhere:
+    """Be a store as another process has it: the same tokens, and nothing that is kept beside."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.lease_seconds = store.lease_seconds
+
+    async def load(self, key: str, /) -> Token | None:
+        return await self._store.load(key)
+
+    async def save(self, key: str, token: Token, /) -> None:
+        with self._unwatched():
+            await self._store.save(key, token)
+
+    async def delete(self, key: str, /) -> None:
+        with self._unwatched():
+            await self._store.delete(key)
+
+    def lease(self, key: str, /) -> AbstractAsyncContextManager[Lease]:
+        return self._store.lease(key)
+
+    @contextmanager
+    def _unwatched(self) -> Generator[None]:
+        """Tell nobody: no process hears of another's logins."""
+        watchers, self._store._watchers = self._store._watchers, WeakSet()
+        try:
+            yield
+        finally:
+            self._store._watchers = watchers
+
+
+async def quiet(session: AsyncTokenSession[Any]) -> None:
+    """Wait until nothing goes on beside, and the store has what it should have."""
+    with anyio.fail_after(10):
+        while session.status().renewing or session.status().unsaved:  # noqa: ASYNC110 - no event
+            await anyio.sleep(0.01)
 
 
 async def used(session: AsyncTokenSession[Any]) -> None:

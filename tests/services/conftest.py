@@ -7,10 +7,21 @@ from typing import Any
 import httpx
 import pytest
 
-from oauthkit import AsyncTokenSession, AuthorizationServer, PublicClient, Token
+from oauthkit import (
+    AsyncTokenSession,
+    AuthorizationServer,
+    ClientAuth,
+    GrantStrategy,
+    OAuthKitError,
+    PublicClient,
+    Token,
+)
+from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.testing import DocumentedSystems
+from tests.asking import token_request
 
 OpenSession = Callable[..., AbstractAsyncContextManager[AsyncTokenSession[httpx.Response]]]
+Refused = Callable[[AuthorizationServer, ClientAuth, GrantStrategy], OAuthKitError]
 
 
 class Wire:
@@ -65,3 +76,20 @@ def documented_session(systems: DocumentedSystems) -> OpenSession:
             yield session
 
     return opened
+
+
+@pytest.fixture
+def refused(systems: DocumentedSystems) -> Refused:
+    """Ask for a token that the documented systems refuse, and return the error."""
+
+    def error_of(
+        server: AuthorizationServer, client_auth: ClientAuth, grant: GrantStrategy
+    ) -> OAuthKitError:
+        request = token_request(server, client_auth, grant)
+        with pytest.raises(OAuthKitError) as caught:
+            parse_token_response(
+                server, systems.answer(request), requested_at=0.0, grant_type=grant.grant_type
+            )
+        return caught.value
+
+    return error_of

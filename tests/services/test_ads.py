@@ -12,14 +12,16 @@ from oauthkit import (
     ErrorResponse,
     GrantStrategy,
     InvalidClient,
+    InvalidGrant,
     Recovery,
     RefreshToken,
     ResourceOwnerPassword,
 )
 from oauthkit.protocol.messages import HTTPResponse
-from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.services import ads
 from oauthkit.testing import DocumentedSystems, FakeClock
+from tests.asking import token_request
 
 CLIENT = ClientSecretBasic("the client", "p:s/+%")
 BASIC = "Basic dGhlJTIwY2xpZW50OnAlM0FzJTJGJTJCJTI1"  # the%20client:p%3As%2F%2B%25
@@ -68,7 +70,7 @@ def answered(status_code: int, content: bytes) -> HTTPResponse:
     ],
 )
 def test_a_token_is_asked_for_as_documented(grant: GrantStrategy, body: bytes) -> None:
-    request = build_token_request(SERVER, CLIENT, grant)
+    request = token_request(SERVER, CLIENT, grant)
 
     assert request.method == "POST"
     assert request.url == "http://adsabs.harvard.edu/sdf242fgc4544g4vgg4v3sfsfv3"
@@ -144,21 +146,63 @@ async def test_a_session_gets_a_token_and_refreshes_it_as_documented(
             CLIENT,
             ErrorResponse,
         ),
+        (RefreshToken(refresh_token="spent"), CLIENT, InvalidGrant),
         (PASSWORD, ClientSecretBasic("the client", "wrong"), InvalidClient),
     ],
 )
-async def test_a_refusal_of_the_documented_system_is_understood(
+def test_a_refusal_of_the_documented_system_is_understood(
     systems: DocumentedSystems,
-    documented_session: Any,
+    refused: Any,
+    *,
     grant: GrantStrategy,
     client_auth: ClientSecretBasic,
     kind: type[ErrorResponse],
 ) -> None:
-    async with documented_session(server=SERVER, client_auth=client_auth, grant=grant) as session:
-        with pytest.raises(kind):
+    assert isinstance(refused(SERVER, client_auth, grant), kind)
+    assert systems.violations == ()
+
+
+async def test_what_is_added_to_a_grant_goes_with_its_refresh_as_the_document_allows(
+    systems: DocumentedSystems, documented_session: Any
+) -> None:
+    assert isinstance(systems.clock, FakeClock)
+    grant = ResourceOwnerPassword(username="ada", password="lovelace", additional={"tenant": "7"})
+    async with documented_session(server=SERVER, client_auth=CLIENT, grant=grant) as session:
+        await session.token()
+        systems.clock.advance(systems.expires_in)
+        await session.token()
+
+    assert systems.violations == ()
+    assert ["tenant" in exchange.parameters for exchange in systems.log] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "refresh_additional, names",
+    [({}, ("grant_type", "refresh_token")), ({"x": "1"}, ("grant_type", "refresh_token", "x"))],
+)
+async def test_what_is_for_the_first_request_alone_is_not_sent_with_a_refresh(
+    systems: DocumentedSystems,
+    documented_session: Any,
+    refresh_additional: dict[str, str],
+    names: tuple[str, ...],
+) -> None:
+    """Both requests of the document allow further parameters, each its own."""
+    grant = ResourceOwnerPassword(
+        username="ada",
+        password="lovelace",
+        additional={"otp": "123456"},
+        refresh_additional=refresh_additional,
+    )
+    async with documented_session(server=SERVER, client_auth=CLIENT, grant=grant) as session:
+        await session.token()
+        for _ in range(2):
+            systems.advance(systems.expires_in)
             await session.token()
 
     assert systems.violations == ()
+    first, *refreshes = [exchange.parameters for exchange in systems.log]
+    assert "otp" in first
+    assert refreshes == [names, names]
 
 
 async def test_get_bibcode_skips_authentication(wire: Any) -> None:
@@ -254,8 +298,32 @@ async def test_the_unnamed_server_can_be_named(wire: Any) -> None:
     assert str(documented.requests[0].url) == "https://api.example/v2/1.1/test.php"
 
 
-async def test_a_body_that_is_no_json_is_an_endpoint_error(wire: Any) -> None:
-    documented = wire(httpx.Response(200, content=b"<html>"))
+@pytest.mark.parametrize(
+    "content_type,content,expected",
+    [
+        ("text/html; charset=UTF-8", b"counter 228", "counter 228"),
+        ("Text/Plain", b"<html>", "<html>"),
+        ("text/html", b'{"counter": 228}', {"counter": 228}),
+        ("text/plain", b"228", 228),
+        ("text/json", b"[228]", [228]),
+    ],
+)
+async def test_test_may_answer_with_text(
+    wire: Any, content_type: str, content: bytes, expected: object
+) -> None:
+    """No schema is documented, and scripts label JSON as text."""
+    headers = {"content-type": content_type}
+    documented = wire(httpx.Response(200, content=content, headers=headers))
+    async with documented.session(origins=["https://www.foofle.com"]) as session:
+        assert await ads.test(session, counter=228, environment=ads.NEW) == expected
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/json", "image/png", ""])
+async def test_what_is_neither_json_nor_text_is_an_endpoint_error(
+    wire: Any, content_type: str
+) -> None:
+    headers = {"content-type": content_type}
+    documented = wire(httpx.Response(200, content=b"<html>", headers=headers))
     async with documented.session(origins=["https://www.foofle.com"]) as session:
         with pytest.raises(EndpointError, match="not the documented JSON"):
             await ads.test(session, counter=228, environment=ads.NEW)
@@ -287,7 +355,7 @@ def test_a_host_without_a_scheme_is_reached_over_https() -> None:
 def test_credentials_go_over_plain_http_only_where_that_was_said() -> None:
     """O2-12: the document's URL is plain http, so it is refused when a request would be made."""
     with pytest.raises(ConfigurationError, match=r"plain http.*allow_plain_http=True"):
-        build_token_request(ads.authorization_server(), CLIENT, PASSWORD)
+        token_request(ads.authorization_server(), CLIENT, PASSWORD)
 
 
 async def test_calls_that_skip_authentication_need_no_word_about_plain_http(wire: Any) -> None:

@@ -12,19 +12,22 @@ from oauthkit import (
     ClientCredentials,
     ClientSecretPost,
     ConfigurationError,
+    ErrorResponse,
     GrantStrategy,
     InvalidClient,
     InvalidGrant,
     PublicClient,
+    ReauthorizationRequired,
     RefreshToken,
     RequestFormat,
     ResourceOwnerPassword,
 )
 from oauthkit.protocol.messages import HTTPResponse
-from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.services import auth_v1
 from oauthkit.services.auth_v1 import TEXT_JSON, TEXT_XML, AccessTokenResponse
 from oauthkit.testing import DocumentedSystems, FakeClock
+from tests.asking import token_request
 
 FORMATS: dict[str, RequestFormat] = {
     "application/json": JSON,
@@ -130,7 +133,7 @@ def answered(content_type: str, content: bytes, status_code: int = 200) -> HTTPR
 def test_a_token_is_asked_for_as_documented(
     content_type: str, client_auth: ClientAuth, grant: GrantStrategy, fields: dict[str, str]
 ) -> None:
-    request = build_token_request(server(FORMATS[content_type]), client_auth, grant)
+    request = token_request(server(FORMATS[content_type]), client_auth, grant)
 
     assert (request.method, request.url) == ("POST", "https://auth.example/api/v1/auth/token")
     assert request.headers["content-type"] == content_type
@@ -164,7 +167,7 @@ def test_the_documented_boolean_stays_a_boolean(
 ) -> None:
     grant = auth_v1.with_windows_authentication(PASSWORD, enabled=enabled)
 
-    request = build_token_request(server(request_format), CLIENT, grant)
+    request = token_request(server(request_format), CLIENT, grant)
 
     assert written % (b"true" if enabled else b"false") in request.content
 
@@ -237,6 +240,83 @@ def test_a_refresh_life_of_zero_means_that_none_was_said() -> None:
     assert token.refresh_expires_at is None
 
 
+@pytest.mark.parametrize("said", [b"0", b'"0"', b'" 0 "'])
+def test_a_life_of_zero_means_that_none_was_said(said: bytes) -> None:
+    """A data contract writes absent numbers as 0."""
+    content = b'{"access_token": "a", "token_type": "Bearer", "expires_in": %b}' % said
+
+    token = parse_token_response(
+        server(JSON), answered("application/json", content), requested_at=1e3
+    )
+
+    assert token.expires_at is None
+    assert token.fresh(now=1e9, leeway=30)
+
+
+@pytest.mark.parametrize(
+    "content_type,content",
+    [
+        ("application/json", b'{"access_token": "a", "expires_in": 1, "token_type": null}'),
+        ("application/json", b'{"access_token": "a", "expires_in": 1}'),
+        (
+            "application/xml",
+            (
+                b'<AccessTokenResponse xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
+                b' xmlns="http://schemas.datacontract.org/2004/07/IO.Swagger.Models">'
+                b"<access_token>a</access_token><expires_in>1</expires_in>"
+                b"<token_type i:nil='true'/></AccessTokenResponse>"
+            ),
+        ),
+    ],
+)
+def test_an_absent_type_is_taken_for_bearer(content_type: str, content: bytes) -> None:
+    token = parse_token_response(server(XML), answered(content_type, content), requested_at=1e3)
+
+    assert (token.token_type, token.expires_at) == ("Bearer", 1_001.0)
+
+
+@pytest.mark.parametrize(
+    "content_type,content",
+    [
+        ("application/json", b'{"Message": "what it says"}'),
+        ("text/json; charset=utf-8", b'{"Message": "what it says", "ModelState": {"a": ["b"]}}'),
+        ("application/xml; charset=utf-8", b"<Error><Message>what it says</Message></Error>"),
+    ],
+)
+@pytest.mark.parametrize(
+    "grant_type,status_code,kind,error",
+    [
+        ("refresh_token", 400, InvalidGrant, "invalid_grant"),
+        ("password", 400, InvalidGrant, "invalid_grant"),
+        ("client_credentials", 400, ErrorResponse, "invalid_request"),
+        ("refresh_token", 401, InvalidClient, "invalid_client"),
+    ],
+)
+def test_a_message_is_about_what_was_shown(
+    *,
+    content_type: str,
+    content: bytes,
+    grant_type: str,
+    status_code: int,
+    kind: type[ErrorResponse],
+    error: str,
+) -> None:
+    response = answered(content_type, content, status_code)
+
+    with pytest.raises(ErrorResponse) as caught:
+        parse_token_response(server(XML), response, requested_at=0.0, grant_type=grant_type)
+
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"{error}: what it says (HTTP {status_code})"
+
+
+def test_the_names_of_the_rfc_are_believed_too() -> None:
+    response = answered("application/json", b'{"error": "invalid_client"}', 400)
+
+    with pytest.raises(InvalidClient):
+        parse_token_response(server(JSON), response, requested_at=0.0, grant_type="refresh_token")
+
+
 @pytest.mark.parametrize("request_format", FORMATS.values())
 @pytest.mark.parametrize(
     "grant",
@@ -284,26 +364,57 @@ async def test_a_refresh_token_known_to_be_dead_is_not_tried(
     assert ["password" in exchange.parameters for exchange in systems.log] == [True, True]
 
 
+@pytest.mark.parametrize("request_format", FORMATS.values())
 @pytest.mark.parametrize(
-    "client_auth,grant,kind",
+    "client_auth,grant,kind,text",
     [
-        (CLIENT, ResourceOwnerPassword(username="ada", password="wrong"), InvalidGrant),
-        (ClientSecretPost("the client", "wrong"), PASSWORD, InvalidClient),
+        (
+            CLIENT,
+            ResourceOwnerPassword(username="ada", password="wrong"),
+            InvalidGrant,
+            "invalid_grant: the username or the password is wrong (HTTP 400)",
+        ),
+        (
+            CLIENT,
+            RefreshToken(refresh_token="spent"),
+            InvalidGrant,
+            "invalid_grant: the refresh token is not good any more (HTTP 400)",
+        ),
+        (
+            ClientSecretPost("the client", "wrong"),
+            RefreshToken(refresh_token="good"),
+            InvalidClient,
+            "invalid_client: client authentication failed (HTTP 401)",
+        ),
     ],
 )
-async def test_a_refusal_is_understood(
+def test_a_refusal_is_understood(
     systems: DocumentedSystems,
-    documented_session: Any,
+    refused: Any,
+    *,
+    request_format: RequestFormat,
     client_auth: ClientAuth,
     grant: GrantStrategy,
-    kind: type[InvalidGrant | InvalidClient],
+    kind: type[ErrorResponse],
+    text: str,
 ) -> None:
-    async with documented_session(
-        server=server(XML), client_auth=client_auth, grant=grant
-    ) as session:
-        with pytest.raises(kind):
-            await session.token()
+    error = refused(server(request_format), client_auth, grant)
 
+    assert (type(error), str(error)) == (kind, text)
+    assert systems.violations == ()
+
+
+async def test_a_session_whose_refresh_token_died_asks_for_a_login_once(
+    systems: DocumentedSystems, documented_session: Any
+) -> None:
+    """And does not present the dead one again and again."""
+    grant = RefreshToken(refresh_token="spent")
+    async with documented_session(server=server(JSON), client_auth=CLIENT, grant=grant) as session:
+        for _ in range(3):
+            with pytest.raises(ReauthorizationRequired):
+                await session.token()
+
+    assert len(systems.log) == 1
     assert systems.violations == ()
 
 

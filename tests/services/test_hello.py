@@ -19,9 +19,11 @@ from oauthkit import (
     RefreshToken,
 )
 from oauthkit.protocol.messages import HTTPResponse
-from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+from oauthkit.protocol.single_use import CODES
+from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.services import hello
 from oauthkit.testing import DocumentedSystems, FakeClock
+from tests.asking import token_request
 
 CLIENT = ClientSecretBasic("the client", "p:s/+%")
 SERVER = hello.authorization_server(
@@ -65,7 +67,7 @@ OAUTH_PROVIDER = b"""{
     ],
 )
 def test_a_token_is_asked_for_as_documented(grant: GrantStrategy, body: bytes) -> None:
-    request = build_token_request(SERVER, CLIENT, grant)
+    request = token_request(SERVER, CLIENT, grant)
 
     assert request.method == "POST"
     assert request.url == "http://www.examples.com/SayHello/odfksdlfksld345345fdgdfg3453"
@@ -126,6 +128,7 @@ async def test_a_code_that_was_spent_is_an_invalid_grant(
 ) -> None:
     code = systems.issue_code("hello", redirect_uri=REDIRECT_URI)
     for expected in (None, InvalidGrant):
+        CODES.release(SERVER.token_endpoint, code)  # as in another process
         grant = AuthorizationCode(code=code, redirect_uri=REDIRECT_URI)
         async with documented_session(server=SERVER, client_auth=CLIENT, grant=grant) as session:
             if expected is None:
@@ -175,6 +178,4 @@ async def test_credentials_go_over_plain_http_only_where_that_was_said(wire: Any
     async with documented.session(server=hello.authorization_server(), token=None) as session:
         await hello.say_hello(session, first_name="Ada")
     with pytest.raises(ConfigurationError, match=r"plain http.*allow_plain_http=True"):
-        build_token_request(
-            hello.authorization_server(), CLIENT, RefreshToken(refresh_token="spent")
-        )
+        token_request(hello.authorization_server(), CLIENT, RefreshToken(refresh_token="spent"))

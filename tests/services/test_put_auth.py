@@ -9,20 +9,24 @@ import pytest
 from oauthkit import (
     AuthorizationCode,
     AuthorizationRequest,
+    ClientAuth,
     ClientSecretPost,
     ConfigurationError,
     ErrorResponse,
     GrantStrategy,
-    InvalidGrant,
+    InvalidClient,
+    ReauthorizationRequired,
     Recovery,
     RefreshToken,
     ResourceOwnerPassword,
     ResponseError,
 )
 from oauthkit.protocol.messages import HTTPResponse
-from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
+from oauthkit.protocol.refusals import refuses_right
+from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.services import put_auth
 from oauthkit.testing import DocumentedSystems, FakeClock
+from tests.asking import token_request
 
 SERVER = put_auth.authorization_server(authorization_endpoint="http://localhost/authorize")
 CLIENT = ClientSecretPost("the client", "p:s/+%")
@@ -63,7 +67,7 @@ def test_a_token_is_asked_for_as_documented(grant: GrantStrategy, parts: dict[st
     client_auth = ClientSecretPost("clientId_example", "clientSecret_example")
     expected = parts | {"client_id": "clientId_example", "client_secret": "clientSecret_example"}
 
-    request = build_token_request(SERVER, client_auth, grant)
+    request = token_request(SERVER, client_auth, grant)
 
     kind, _, boundary = request.headers["content-type"].partition("; boundary=")
     assert (request.method, request.url) == ("POST", "http://localhost/oauth/token")
@@ -95,6 +99,34 @@ def test_the_documented_400_is_understood() -> None:
 
     with pytest.raises(ErrorResponse, match=r"^invalid_request: no refresh_token"):
         parse_token_response(SERVER, answered(400, content), requested_at=0.0)
+
+
+@pytest.mark.parametrize("status_code", [201, 202, 203, 206])
+def test_a_token_comes_with_200_alone(status_code: int) -> None:
+    content = b'{"access_token": "a", "expires_in": 60}'
+
+    with pytest.raises(ResponseError, match=rf"with status 200.*\(HTTP {status_code}\)"):
+        parse_token_response(SERVER, answered(status_code, content), requested_at=0.0)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"Bad Request", b'{"message": "Bad Request"}'])
+def test_a_400_that_says_nothing_ends_a_refresh_token(content: bytes) -> None:
+    with pytest.raises(ResponseError, match="refused") as caught:
+        parse_token_response(
+            SERVER, answered(400, content), requested_at=0.0, grant_type="refresh_token"
+        )
+    assert refuses_right(caught.value)
+
+
+def test_a_400_that_names_the_client_ends_none() -> None:
+    with pytest.raises(InvalidClient) as caught:
+        parse_token_response(
+            SERVER,
+            answered(400, b'{"error": "invalid_client"}'),
+            requested_at=0.0,
+            grant_type="refresh_token",
+        )
+    assert not refuses_right(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -149,14 +181,37 @@ async def _grant(
     return login.accept({"code": code, "state": state})
 
 
-async def test_a_wrong_password_is_an_invalid_grant(
+@pytest.mark.parametrize(
+    "client_auth,grant",
+    [
+        (CLIENT, ResourceOwnerPassword(username="ada", password="wrong")),
+        (CLIENT, RefreshToken(refresh_token="spent")),
+        (CLIENT, AuthorizationCode(code="spent", redirect_uri=REDIRECT_URI)),
+        (ClientSecretPost("the client", "wrong"), PASSWORD),
+    ],
+)
+def test_a_refusal_of_the_documented_system_is_a_400_without_a_word(
+    systems: DocumentedSystems, refused: Any, client_auth: ClientAuth, grant: GrantStrategy
+) -> None:
+    error = refused(SERVER, client_auth, grant)
+
+    assert isinstance(error, ResponseError)
+    assert (error.status_code, error.excerpt) == (400, "")
+    assert refuses_right(error)
+    assert systems.violations == ()
+
+
+async def test_a_session_whose_refresh_token_died_asks_for_a_login_once(
     systems: DocumentedSystems, documented_session: Any
 ) -> None:
-    grant = ResourceOwnerPassword(username="ada", password="wrong")
+    """And does not present the dead one again and again."""
+    grant = RefreshToken(refresh_token="spent")
     async with documented_session(server=SERVER, client_auth=CLIENT, grant=grant) as session:
-        with pytest.raises(InvalidGrant):
-            await session.token()
+        for _ in range(3):
+            with pytest.raises(ReauthorizationRequired):
+                await session.token()
 
+    assert len(systems.log) == 1
     assert systems.violations == ()
 
 

@@ -1,78 +1,32 @@
-"""Fleets of 10, 100 and 1,000 workers over one store; docs/fleet.md shows these bounds."""
+"""Fleets of 10 and 100 workers over one store; those of 1,000 are in `deeper`.
 
-import random
-from itertools import pairwise
+docs/fleet.md shows these bounds.
+"""
+
 from typing import Final
 
 import anyio
 import httpx
 import pytest
-import trio
 
 from oauthkit import AsyncTokenSession, Recovery, RenewalPolicy, StoreError
 
+from .stories import HOUR, LIFE, at_work, be_at_work, find_the_token_expired, lasted
 from .world import KEY, SERVER_SECONDS, World
 
-HOUR: Final = 3600.0
-LIFE: Final = 60.0
-LEEWAY: Final = RenewalPolicy().leeway
-LIVES: Final = {10: 20, 100: 6, 1000: 1}
-
-SIZES: Final = pytest.mark.parametrize("workers", [10, 100, 1000])
-
-
-async def outage_over(world: World) -> None:
-    """Let all workers find at the same moment that the token expired long ago."""
-    await world.login()
-    await anyio.sleep(world.life + 1)
-    world.counted()
-    async with anyio.create_task_group() as tasks:
-        for session in world.sessions:
-            tasks.start_soon(world.token, session)
+LEASE: Final = 60.0
+"""Seconds: the stores' own `lease_seconds`."""
+SIZES: Final = pytest.mark.parametrize("workers", [10, 100])
 
 
 @SIZES
 def test_a_fleet_that_finds_its_token_expired_asks_the_server_once(workers: int) -> None:
-    world = World(workers, life=LIFE, policy=RenewalPolicy())
-
-    world.run(outage_over)
-
-    assert len(world.fake.token_requests) == 1
-    assert world.fake.presented_twice == 0
-    assert len(world.waits) == workers
-    assert max(world.waits) - SERVER_SECONDS <= 0.06
-    assert world.counted() / workers <= 16
-
-
-async def at_work(world: World) -> None:
-    """Let every worker ask every two seconds or so, for some lives of the token."""
-    await world.login()
-
-    async def worker(number: int) -> None:
-        chance = random.Random(number)  # noqa: S311 - a repeatable draw
-        while True:
-            await anyio.sleep(chance.uniform(1.0, 3.0))
-            await world.token(world.sessions[number])
-
-    with trio.move_on_after(LIFE * LIVES[world.workers] + 10.0):
-        async with anyio.create_task_group() as tasks:
-            for number in range(world.workers):
-                tasks.start_soon(worker, number)
+    find_the_token_expired(workers)
 
 
 @SIZES
 def test_a_fleet_at_work_asks_the_server_once_per_expiry_and_hardly_waits(workers: int) -> None:
-    world = World(workers, life=LIFE, policy=RenewalPolicy())
-
-    world.run(at_work)
-
-    lasted = LIFE * LIVES[workers] + 10.0
-    asked_at = [request.at for request in world.fake.token_requests]
-    assert len(asked_at) >= LIVES[workers]
-    assert all(later - at > LIFE - LEEWAY - 1 for at, later in pairwise(asked_at)), "one each time"
-    assert world.fake.presented_twice == 0
-    assert max(world.waits) <= 0.02
-    assert world.counted() / workers / lasted * HOUR <= 720
+    be_at_work(workers)
 
 
 def test_most_store_operations_of_a_fleet_at_work_are_looks_for_a_logout() -> None:
@@ -81,7 +35,7 @@ def test_most_store_operations_of_a_fleet_at_work_are_looks_for_a_logout() -> No
 
     world.run(at_work)
 
-    assert world.counted() / 100 / (LIFE * LIVES[100] + 10.0) * HOUR <= 130
+    assert world.counted() / 100 / lasted(100) * HOUR <= 130
 
 
 async def store_away(world: World) -> None:
@@ -116,6 +70,40 @@ def test_who_has_the_answer_keeps_the_lease_until_the_store_is_back() -> None:
 
     assert len(world.fake.token_requests) == 1
     assert world.fake.presented_twice == 0
+
+
+async def holder_dead(world: World) -> None:
+    """Let somebody die with the lease while all the others ask for a token again and again."""
+    await world.login()
+    await anyio.sleep(world.life + 1)
+    client = world.client()
+
+    async def worker(session: AsyncTokenSession) -> None:
+        while True:
+            try:
+                await world.token(session)
+                break
+            except StoreError:
+                await anyio.sleep(0.1)
+
+    async with world.store(client).lease(KEY):
+        client.die()
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for session in world.sessions:
+                tasks.start_soon(worker, session)
+        world.waits[:] = [anyio.current_time() - began]
+
+
+def test_a_lease_whose_holder_died_is_taken_over_as_it_ends_however_long_that_took() -> None:
+    """Who waited for it in vain waits again at once: a grace window does not wait."""
+    world = World(10, life=LIFE, policy=RenewalPolicy(timeout=10.0))
+
+    world.run(holder_dead)
+
+    late = max(world.waits) - LEASE - SERVER_SECONDS
+    assert late <= 10.0 / 20 + 0.1, "the pause between two looks is a twentieth of the wait"
+    assert len(world.fake.token_requests) == 1
 
 
 async def two_expiries(world: World) -> None:

@@ -57,6 +57,10 @@ class SimulatedClient:
         self._server = server
         self._latency = latency
 
+    def die(self) -> None:
+        """Let nothing that this process does reach Redis any more."""
+        self._server = FakeRedisServer()
+
     async def hget(self, name: str, field: str) -> Any:
         return await self._asked(lambda: self._server.hget(name, field))
 
@@ -125,10 +129,18 @@ class World:
         self.redis.calls.clear()
         return operations
 
-    def store(self) -> RedisStore:
-        """Return the store of one more process: Redis is half a millisecond off, or a few."""
-        client: Any = SimulatedClient(self.redis, Latency(self._chance, 0.0005, 0.8))
-        return RedisStore(client)
+    def client(self) -> SimulatedClient:
+        """Return the connection of one more process: Redis is half a millisecond off, or a few."""
+        return SimulatedClient(self.redis, Latency(self._chance, 0.0005, 0.8))
+
+    def store(self, client: SimulatedClient | None = None) -> RedisStore:
+        """Return the store of one more process.
+
+        Args:
+            client: Its connection; None is a new one.
+        """
+        simulated: Any = client or self.client()
+        return RedisStore(simulated)
 
     def session(
         self, http: httpx.AsyncClient, store: RedisStore, key: str = KEY
@@ -140,7 +152,8 @@ class World:
             client_auth=self.fake.client_auth,
             store=store,
             key=key,
-            policy=self.policy,
+            # each worker stands for a process, with turns of its own
+            policy=attrs.evolve(self.policy, concurrency=max(self.workers, 1)),
             clock=self.clock,
         )
 

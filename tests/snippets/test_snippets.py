@@ -1,87 +1,99 @@
-"""Every code block of the README and the docs works as it stands there."""
+"""Every block of the README and the docs works as it stands there.
 
+Each is put into a file and run, as somebody does who pastes it: it imports what it uses, and finds
+a network with the hosts that it names, the files and environment variables that it reads, a person
+who answers its questions, and nothing else.
+"""
+
+import runpy
+import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
-import aiohttp.test_utils
-import httpx
 import pytest
 
-from oauthkit.testing import FakeAuthorizationServer
+from .pages import Block, blocks
+from .world import World
+
+SCRIPTS = [block for block in blocks() if not block.is_test and not block.is_app]
+TESTS = [block for block in blocks() if block.is_test]
+ON_ASYNCIO = ("asyncio.", "redis.asyncio", "httpx_aiohttp")
+"""What keeps a block from running on trio, beside the line that starts it."""
+
+Prepare = Callable[[Block], None]
 
 
-async def test_every_block_of_a_page_works_as_it_stands(
-    page: list[Any], names: dict[str, Any]
+@pytest.fixture
+def prepare(world: World, request: pytest.FixtureRequest) -> Prepare:
+    """Have what some blocks need beyond the names that all of them use."""
+
+    def prepared(block: Block) -> None:
+        if "cache.example" in block.text:
+            request.getfixturevalue("cached_login")
+        if block.page.name == "providers.md":
+            world.provide(block.text)
+
+    return prepared
+
+
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
+def test_a_block_runs_as_it_stands(
+    block: Block, prepare: Prepare, world: World, tmp_path: Path
 ) -> None:
-    """What a block defines is known to those below it; `session` is always an open one."""
-    known: dict[str, Any] = {}
-    for snippet in page:
-        known = await snippet.run({**known, **names})
+    """What it names as a server, it has talked to."""
+    prepare(block)
+
+    block.run(tmp_path)
+
+    assert block.servers <= world.internet.visited
 
 
-@asynccontextmanager
-async def served(app: Any) -> AsyncGenerator[httpx.AsyncClient]:
-    """Run a FastAPI application as a server would, and visit it."""
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="https://app.example"
-        ) as browser,
-    ):
-        yield browser
+@pytest.mark.parametrize("block", SCRIPTS, ids=str)
+def test_a_block_with_a_session_names_a_server(block: Block) -> None:
+    """So that the test above has something to compare."""
+    asks = "AsyncTokenSession(" in block.text or "fetch_token(" in block.text
+    starts = "asyncio.run(" in block.text or "portal" in block.text
+
+    assert bool(block.servers) is (asks and starts)
 
 
-async def test_the_fastapi_example_gives_its_report(
-    fastapi_report: Any, names: dict[str, Any]
+def on_trio(block: Block) -> str:
+    """Return the text of a block, started by trio."""
+    started = block.text.replace("asyncio.run(main())", "trio.run(main)")
+    return started.replace("import asyncio\n", "import trio\n")
+
+
+def runs_on_trio(block: Block) -> bool:
+    text = on_trio(block)
+    return "trio.run(" in text and not any(word in text for word in ON_ASYNCIO)
+
+
+@pytest.mark.parametrize("block", [b for b in SCRIPTS if runs_on_trio(b)], ids=str)
+def test_a_block_runs_on_trio_with_one_other_word(
+    block: Block, prepare: Prepare, world: World, tmp_path: Path
 ) -> None:
-    app = (await fastapi_report.run(names))["app"]
+    prepare(block)
+    path = tmp_path / "pasted.py"
+    path.write_text("\n" * block.line + on_trio(block), encoding="utf-8")
 
-    async with served(app) as browser:
-        assert (await browser.get("/report")).json() == {"pages": 3}
+    runpy.run_path(str(path), run_name="__main__")
 
-
-async def test_the_fastapi_login_leads_to_the_inbox(
-    fastapi_login: Any, names: dict[str, Any], fake: FakeAuthorizationServer
-) -> None:
-    """AT-13: under another name than the login had."""
-    app = (await fastapi_login.run(names))["app"]
-
-    async with served(app) as browser:
-        away = await browser.get("/login")
-        planted = browser.cookies["browser"]
-        back = await browser.get(fake.authorize(away.headers["location"]))
-        inbox = await browser.get(back.headers["location"])
-        again = await browser.get(fake.authorize(away.headers["location"]))
-
-    assert inbox.json() == ["a letter"]
-    assert planted not in browser.cookies.values()
-    assert again.status_code == 400
+    assert block.servers <= world.internet.visited
 
 
-async def test_the_fastapi_login_survives_a_refusal(
-    fastapi_login: Any, names: dict[str, Any], fake: FakeAuthorizationServer
-) -> None:
-    app = (await fastapi_login.run(names))["app"]
+def test_the_blocks_that_are_tests_pass(tmp_path: Path) -> None:
+    """Under a pytest with the one setting that the page asks for, and none of this repository's."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n", encoding="utf-8")
+    expected = 0
+    for number, block in enumerate(TESTS):
+        block.paste(tmp_path, f"test_pasted_{number}.py")
+        expected += block.text.count("def test_")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
-    async with served(app) as browser:
-        away = await browser.get("/login")
-        url = fake.authorize(away.headers["location"], error="access_denied")
-        back = await browser.get(url)
-        inbox = await browser.get("/inbox")
+    ran = subprocess.run(  # noqa: S603 - the interpreter that runs this
+        command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
 
-    assert back.status_code == 400
-    assert inbox.headers["location"] == "/login"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="aiohttp's test server wants a selector loop")
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_the_aiohttp_example_gives_its_report(
-    aiohttp_report: Any, names: dict[str, Any], anyio_backend: str
-) -> None:
-    app = (await aiohttp_report.run(names))["app"]
-
-    async with aiohttp.test_utils.TestClient(aiohttp.test_utils.TestServer(app)) as browser:
-        response = await browser.get("/report")
-        assert await response.json() == {"pages": 3}
+    assert ran.returncode == 0, ran.stdout
+    assert f"{2 * expected} passed" in ran.stdout  # each on asyncio and on trio

@@ -1,5 +1,6 @@
 """Redis for tests: a fake that knows what our scripts mean, and real servers of one's own."""
 
+import math
 import os
 import shutil
 import socket
@@ -7,13 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import anyio.lowlevel
 import pytest
 
-from oauthkit.stores.redis import ACQUIRE, DELETE, EXTEND, RELEASE, SAVE
-from oauthkit.stores.redis_client import Script
+from oauthkit.stores.base import TokenStore
+from oauthkit.stores.redis_scripts import ACQUIRE, DELETE, EXTEND, RELEASE, SAVE, Script
+from oauthkit.stores.sqlite import SQLiteStore
 from oauthkit.testing import FakeClock
 
 Answer = bytes | int | None | list[Any]
@@ -35,6 +37,8 @@ class FakeRedisServer:
         self.known: set[str] = set()
         self.fault: Exception | None = None
         self.heard = anyio.Event()
+        self.lines: list[FakeLine] = []
+        self.may_publish = self.may_subscribe = True
         self._scripts: dict[str, tuple[str, Callable[..., Answer]]] = {
             script.digest: (name, meaning)
             for name, script, meaning in (
@@ -45,6 +49,28 @@ class FakeRedisServer:
                 ("DELETE", DELETE, self._delete),
             )
         }
+
+    def pttl(self, name: str) -> Answer:
+        self._hear("PTTL")
+        if name not in self.strings:
+            return -2
+        left = self.ends_at.get(name, math.inf) - self.clock.time()
+        return -1 if left == math.inf else math.ceil(left * 1000)
+
+    def subscribe(self, channel: str, line: "FakeLine") -> None:
+        self._hear("SUBSCRIBE")
+        if not self.may_subscribe:
+            message = "NOPERM this user has no permissions to access one of the channels"
+            raise PermissionError(message)
+        line.channels.add(channel)
+        self.lines.append(line)
+
+    def publish(self, channel: str) -> bool:
+        """Say something on a channel, unless that is forbidden."""
+        for line in self.lines if self.may_publish else ():
+            if channel in line.channels:
+                line.say("message")
+        return self.may_publish
 
     def hget(self, name: str, field: str) -> Answer:
         self._hear("HGET")
@@ -75,9 +101,9 @@ class FakeRedisServer:
             raise self.fault
         now = self.clock.time()
         for ended in [name for name, end in self.ends_at.items() if end <= now]:
-            self._forget(ended)
+            self.forget(ended)
 
-    def _forget(self, *names: str) -> int:
+    def forget(self, *names: str) -> int:
         for name in names:
             self.ends_at.pop(name, None)
         return sum(
@@ -89,39 +115,121 @@ class FakeRedisServer:
         self.ends_at[name] = self.clock.time() + int(milliseconds) / 1000
         return 1
 
-    def _acquire(self, token: str, lease: str, *arguments: str) -> Answer:
+    def _acquire(self, record: str, lease: str, *arguments: str) -> Answer:
         owner, lease_ms, seen = arguments
-        stored = {name: text.encode() for name, text in self.hashes.get(token, {}).items()}
-        version, content = stored.get("version", b"none"), stored.get("token")
-        if seen and content and version != seen.encode():
-            return [0, version, content]
-        if lease not in self.strings:
-            self.strings[lease] = owner
-            self._expire(lease, lease_ms)
-        held = int(self.strings[lease] == owner)
-        return [held, version, content if held or version != seen.encode() else None]
+        stored = self.hashes.get(record, {})
+        version, content = stored.get("version", "none"), stored.get("token")
+        answer: list[Any] = [0, version.encode(), content and content.encode(), 0]
+        if seen and content and version != seen:
+            return answer
+        if self.strings.get(lease, owner) != owner:
+            answer[3] = int(stored.get("tells") == self.strings[lease])
+            return answer if version != seen else [*answer[:2], None, answer[3]]
+        self.strings[lease] = owner
+        self._expire(lease, lease_ms)
+        tells = owner if self.publish(f"{lease}:tried") else ""
+        self.hashes[record] = {**stored, "holder": owner, "base": version, "tells": tells}
+        lasts_ms = int(lease_ms) + 24 * 3600 * 1000
+        left_ms = (self.ends_at.get(record, math.inf) - self.clock.time()) * 1000
+        if content is None or left_ms < lasts_ms:
+            self._expire(record, str(lasts_ms))
+        return [1, *answer[1:]]
 
-    def _extend(self, _token: str, lease: str, owner: str, lease_ms: str) -> Answer:
+    def _extend(self, _record: str, lease: str, owner: str, lease_ms: str) -> Answer:
         return self._expire(lease, lease_ms) if self.strings.get(lease) == owner else 0
 
-    def _save(self, token: str, lease: str, *arguments: str) -> Answer:
+    def _save(self, record: str, lease: str, *arguments: str) -> Answer:
         owner, version, life_ms, content = arguments
+        stored = self.hashes.get(record, {})
         if not owner:
-            self._forget(lease)
-        elif self.strings.get(lease) != owner:
-            return 0
-        self.hashes[token] = {"version": version, "token": content}
-        if life_ms:
-            self._expire(token, life_ms)
+            self.forget(lease)
+        elif self._may_save(stored, lease, owner):
+            stored = {**stored, "base": version}
         else:
-            self.ends_at.pop(token, None)
+            return 0
+        self.hashes[record] = {**stored, "version": version, "token": content}
+        if life_ms:
+            self._expire(record, life_ms)
+        else:
+            self.ends_at.pop(record, None)
+        self.publish(lease)
         return 1
 
-    def _release(self, _token: str, lease: str, owner: str) -> Answer:
-        return self._forget(lease) if self.strings.get(lease) == owner else 0
+    def _may_save(self, stored: dict[str, str], lease: str, owner: str) -> bool:
+        if lease in self.strings:
+            return self.strings[lease] == owner
+        unchanged = stored.get("base") == stored.get("version", "none")
+        return unchanged and stored.get("holder") == owner
 
-    def _delete(self, token: str, lease: str) -> Answer:
-        return self._forget(token, lease)
+    def _release(self, record: str, lease: str, owner: str) -> Answer:
+        stored = self.hashes.get(record, {})
+        if stored.get("holder") == owner:
+            del stored["holder"], stored["base"], stored["tells"]
+            if not stored:
+                self.forget(record)
+        if self.strings.get(lease) != owner:
+            return 0
+        self.publish(lease)
+        return self.forget(lease)
+
+    def _delete(self, record: str, lease: str) -> Answer:
+        self.publish(lease)
+        return self.forget(record, lease)
+
+
+class FakeLine:
+    """Take the calls by which each driver listens."""
+
+    def __init__(self, server: FakeRedisServer) -> None:
+        self.channels: set[str] = set()
+        self.fault: Exception | None = None
+        self._server = server
+        self._messages: list[dict[str, Any]] = []
+        self._said = anyio.Event()
+
+    def say(self, kind: str) -> None:
+        self._messages.append({"type": kind})
+        self._said.set()
+
+    def break_off(self, fault: Exception) -> None:
+        """Let the driver give up on the connection."""
+        self.fault = fault
+        self._said.set()
+
+    async def subscribe(self, channel: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._server.subscribe(channel, self)
+        self.say("subscribe")
+        await anyio.lowlevel.checkpoint()
+
+    async def unsubscribe(self, channel: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.channels.discard(channel)
+
+    async def get_message(self, *, timeout: float) -> Any:  # noqa: ASYNC109 - named as in each driver
+        with anyio.move_on_after(timeout):
+            await self._said.wait()
+        if self.fault is not None:
+            raise self.fault
+        if not self._messages:
+            return None
+        if len(self._messages) == 1:
+            self._said = anyio.Event()
+        return self._messages.pop(0)
+
+    async def aclose(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self in self._server.lines:
+            self._server.lines.remove(self)
 
 
 class _FakeClient:
@@ -131,6 +239,12 @@ class _FakeClient:
 
     async def hget(self, name: str, field: str) -> Any:
         return await self._ask(self.server.hget, name, field)
+
+    async def pttl(self, name: str) -> Any:
+        return await self._ask(self.server.pttl, name)
+
+    def pubsub(self, **_: Any) -> FakeLine:
+        return FakeLine(self.server)
 
     async def _ask(self, ask: Callable[..., Answer], *arguments: Any) -> Any:
         await anyio.lowlevel.checkpoint()  # on the way there
@@ -237,6 +351,13 @@ def redis_cluster_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
 def _redis_py_reads_no_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare redis-py a look at the disk for each connection, which is none of our blocking."""
     monkeypatch.setattr("redis.utils.get_lib_version", lambda: "0")
+
+
+async def close(store: TokenStore) -> None:
+    """Close the file of a store that has one, also of a sealed one."""
+    inner = getattr(store, "_store", store)
+    if isinstance(inner, SQLiteStore):
+        await inner.aclose()
 
 
 @pytest.fixture

@@ -79,7 +79,8 @@ class TestRedisStoreOnAFakeOfRedisPy(SharedStoreContract):
 
     def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
         client = cast("Any", self.client(self.server, decode=self.decode))
-        return nullcontext(RedisStore(client, lease_seconds=lease_seconds))
+        clock = self.server.clock.monotonic
+        return nullcontext(RedisStore(client, lease_seconds=lease_seconds, clock=clock))
 
     async def stand_still(self, seconds: float) -> None:
         self.server.clock.advance(seconds)
@@ -102,6 +103,7 @@ class RealRedis(SharedStoreContract):
     @pytest.fixture(autouse=True)
     def _place(self, redis_port: int) -> Iterator[None]:
         self.port = redis_port
+        self.clock = FakeClock()
         with redis.Redis(port=redis_port) as raw:
             self.raw: Any = raw
             self.raw.flushdb()
@@ -111,6 +113,7 @@ class RealRedis(SharedStoreContract):
     options: ClassVar[dict[str, Any]] = {}
 
     async def stand_still(self, seconds: float) -> None:
+        self.clock.advance(seconds)
         await anyio.to_thread.run_sync(self._end_leases)
 
     def _end_leases(self) -> None:
@@ -123,7 +126,7 @@ class TestRedisStoreOnRedisPy(RealRedis):
     @asynccontextmanager
     async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
         async with redis.asyncio.Redis(port=self.port, **self.options) as client:
-            yield RedisStore(client, lease_seconds=lease_seconds)
+            yield RedisStore(client, lease_seconds=lease_seconds, clock=self.clock.monotonic)
 
 
 class TestRedisStoreOnRedisPyThatDecodes(TestRedisStoreOnRedisPy):
@@ -135,7 +138,7 @@ class TestRedisStoreOnCoredis(RealRedis):
     @asynccontextmanager
     async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
         async with coredis.Redis(port=self.port, **self.options) as client:
-            yield RedisStore(client, lease_seconds=lease_seconds)
+            yield RedisStore(client, lease_seconds=lease_seconds, clock=self.clock.monotonic)
 
 
 class TestRedisStoreOnCoredisThatDecodes(TestRedisStoreOnCoredis):
@@ -159,7 +162,7 @@ class TestRedisStoreOnRedisPyCluster(RealCluster):
     @asynccontextmanager
     async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
         async with redis.asyncio.RedisCluster(host="127.0.0.1", port=self.port) as client:
-            yield RedisStore(client, lease_seconds=lease_seconds)
+            yield RedisStore(client, lease_seconds=lease_seconds, clock=self.clock.monotonic)
 
 
 @COREDIS_LEAVES_STREAMS_OPEN
@@ -167,7 +170,7 @@ class TestRedisStoreOnCoredisCluster(RealCluster):
     @asynccontextmanager
     async def open(self, *, lease_seconds: float) -> AsyncGenerator[TokenStore]:
         async with coredis.RedisCluster(host="127.0.0.1", port=self.port) as client:
-            yield RedisStore(client, lease_seconds=lease_seconds)
+            yield RedisStore(client, lease_seconds=lease_seconds, clock=self.clock.monotonic)
 
 
 class TestSealedMemoryStore(TestMemoryStore):
@@ -186,4 +189,6 @@ class TestSealedSQLiteStore(TestSQLiteStore):
 class TestSealedRedisStore(TestRedisStoreOnAFakeOfRedisPy):
     def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
         client = cast("Any", FakeRedisPy(self.server))
-        return nullcontext(SealedStore(RedisStore(client, lease_seconds=lease_seconds), KEYS))
+        clock = self.server.clock.monotonic
+        store = RedisStore(client, lease_seconds=lease_seconds, clock=clock)
+        return nullcontext(SealedStore(store, KEYS))

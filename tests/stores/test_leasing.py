@@ -1,5 +1,3 @@
-import itertools
-
 import anyio
 import pytest
 
@@ -7,16 +5,45 @@ from oauthkit.errors import StoreError
 from oauthkit.protocol.token import Token
 from oauthkit.stores.leasing import extended, pauses
 from oauthkit.stores.records import decode_token, encode_token
+from oauthkit.testing import FakeClock
 
 DEADLINE = 10.0
 
 
-def test_pauses_grow_from_2_to_40_milliseconds_and_are_spread() -> None:
-    """So a change is known within 50 ms, and looks do not come in step."""
-    found = [list(itertools.islice(pauses(), 12)) for _ in range(50)]
-    assert all(0.001 <= first[0] <= 0.002 for first in found)
-    assert all(0.015 <= pause <= 0.03 for some in found for pause in some[6:])
-    assert len({some[-1] for some in found}) > 1
+def waits(seconds: float, **options: float) -> list[tuple[float, float]]:
+    """Return when a wait of so many seconds is interrupted by pauses, and by which."""
+    clock = FakeClock()
+    pause = pauses(clock.monotonic, **options)
+    began, found = clock.monotonic(), list[tuple[float, float]]()
+    while clock.monotonic() < began + seconds:
+        found.append((clock.monotonic() - began, next(pause)))
+        clock.advance(found[-1][1])
+    return found
+
+
+def test_pauses_begin_at_2_milliseconds_and_are_spread() -> None:
+    """Looks of a fleet do not come in step."""
+    first = {next(pauses(FakeClock().monotonic)) for _ in range(50)}
+    assert len(first) > 1
+    assert 0.0016 <= min(first) <= max(first) <= 0.002
+
+
+def test_a_change_is_known_within_50_milliseconds() -> None:
+    assert 0.04 < max(pause for _, pause in waits(60)) <= 0.045
+
+
+def test_pauses_grow_with_the_wait_where_they_may() -> None:
+    """It lasts longer by no more than a twentieth."""
+    waited = waits(60, longest=1)
+    assert all(pause <= 0.045 for now, pause in waited if now <= 1)
+    assert all(pause <= now / 20 for now, pause in waited if now >= 1)
+    assert 0.8 <= waited[-1][1] <= 1
+
+
+def test_the_longer_a_wait_the_fewer_the_looks() -> None:
+    assert len(waits(1)) < 40
+    assert len(waits(5, longest=1)) < 90
+    assert len(waits(60, longest=1)) < 180
 
 
 async def test_a_holder_that_hangs_is_not_kept_alive_for_ever() -> None:

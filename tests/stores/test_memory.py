@@ -12,13 +12,26 @@ OLD, NEW = Token("old", refresh_token="r1"), Token("new", refresh_token="r2")
 
 
 class Watcher:
-    """Write down which keys changed."""
+    """Write down which keys changed, and keep copies that are used without a word to the store."""
 
-    def __init__(self) -> None:
+    def __init__(self, *used: str) -> None:
         self.keys: list[str] = []
+        self.used = set(used)
+        self.asked: list[str] = []
 
     def forget(self, key: str, /) -> None:
         self.keys.append(key)
+
+    def in_use(self, key: str, /) -> bool:
+        self.asked.append(key)
+        used = key in self.used
+        self.used.discard(key)
+        return used
+
+
+async def stored_in(store: MemoryStore, keys: str) -> str:
+    """Return which of the keys are stored, without touching them."""
+    return "".join(key for key in keys if key in store._rows)
 
 
 async def test_what_was_saved_is_loaded() -> None:
@@ -95,13 +108,29 @@ async def test_a_lease_runs_out_and_its_holder_is_refused() -> None:
     assert await store.load("k") == NEW
 
 
-async def test_a_lease_that_ran_out_is_no_right_to_save_even_where_nobody_else_came() -> None:
+async def test_a_lease_that_ran_out_is_a_right_to_save_until_somebody_else_comes() -> None:
     clock = FakeClock()
     store = MemoryStore(lease_seconds=60, clock=clock.monotonic)
     async with store.lease("k") as lease:
+        held = [lease.held]
+        for seconds in (59, 1):
+            clock.advance(seconds)
+            held.append(lease.held)
+        assert held == [True, True, False]
+        await lease.save(NEW)
+    assert await store.load("k") == NEW
+
+
+async def test_a_lease_is_not_held_once_somebody_else_has_it() -> None:
+    clock = FakeClock()
+    store = MemoryStore(lease_seconds=60, clock=clock.monotonic)
+    async with store.lease("k") as stopped:
         clock.advance(60)
-        with pytest.raises(LeaseLost):
-            await lease.save(NEW)
+        async with store.lease("k") as lease:
+            assert (stopped.held, lease.held) == (False, True)
+            await store.delete("k")
+            assert not lease.held
+    assert not lease.held
 
 
 async def test_a_login_or_a_logout_takes_the_lease_away() -> None:
@@ -151,6 +180,55 @@ async def test_no_more_than_capacity_keys_are_kept_and_the_unused_go_first() -> 
     await store.save("d", NEW)
     assert [await store.load(key) is not None for key in "abcd"] == [True, False, True, True]
     assert len(store._rows) == 3
+
+
+async def test_a_key_whose_copy_is_used_is_not_forgotten_before_an_unused_one() -> None:
+    """However often it is used, the store does not hear of it, but for being asked."""
+    store, watcher = MemoryStore(capacity=3), Watcher()
+    store.watch(watcher)
+    for key in "abc":
+        await store.save(key, OLD)
+    for cold in "defgh":
+        watcher.used.add("a")
+        await store.save(cold, NEW)
+    assert await stored_in(store, "abcdefgh") == "agh"
+
+
+async def test_a_second_chance_ends_when_the_copy_is_used_no_more() -> None:
+    store, watcher = MemoryStore(capacity=2), Watcher("a")
+    store.watch(watcher)
+    for key in "abcde":
+        await store.save(key, OLD)
+    assert await stored_in(store, "abcde") == "de"
+
+
+async def test_when_all_are_in_use_the_oldest_is_forgotten() -> None:
+    store, watcher = MemoryStore(capacity=3), Watcher(*"abc")
+    store.watch(watcher)
+    for key in "abcd":
+        await store.save(key, OLD)
+    assert watcher.asked == ["a", "b", "c"]
+    assert await stored_in(store, "abcd") == "bcd"
+
+
+async def test_every_keeper_of_copies_is_asked() -> None:
+    """Or one of them would go on with its copy, and the next use would not come to the store."""
+    store, watchers = MemoryStore(capacity=1), [Watcher("a"), Watcher("a")]
+    for watcher in watchers:
+        store.watch(watcher)
+    for key in "ab":
+        await store.save(key, OLD)
+    assert [watcher.used for watcher in watchers] == [set(), set()]
+
+
+async def test_a_key_under_a_lease_is_not_asked_about() -> None:
+    store, watcher = MemoryStore(capacity=1), Watcher()
+    store.watch(watcher)
+    async with store.lease("a"):
+        for key in "bc":
+            await store.save(key, OLD)
+        assert watcher.asked == ["b"]
+        assert await stored_in(store, "abc") == "ac"
 
 
 async def test_a_key_under_a_lease_is_never_forgotten() -> None:

@@ -8,8 +8,10 @@ import redis.asyncio
 
 from oauthkit.errors import ConfigurationError, LeaseLost, Recovery, StoreError
 from oauthkit.protocol.token import Token
-from oauthkit.stores.redis import ACQUIRE, RedisStore
+from oauthkit.stores.records import encode_token
+from oauthkit.stores.redis import RedisStore
 from oauthkit.stores.redis_client import redis_client, run_script
+from oauthkit.stores.redis_scripts import ACQUIRE, RELEASE, SAVE
 from tests.stores.conftest import FakeRedisPy, FakeRedisServer
 
 DEADLINE = 10.0
@@ -66,7 +68,7 @@ async def test_a_waiter_is_answered_when_the_token_changes(
             await fake_redis.heard.wait()
             await first.save(Token("two"))
             await answered.wait()
-            assert set(fake_redis.calls) == {"ACQUIRE", "SAVE"}
+            assert "RELEASE" not in fake_redis.calls
 
 
 async def test_a_token_that_is_deleted_answers_nobody(
@@ -118,7 +120,7 @@ def test_a_lease_has_a_length(fake_redis: FakeRedisServer) -> None:
 
 @pytest.mark.parametrize(
     "key, tag",
-    [("ada", "ada"), ("", "%"), ("{a}", "%7Ba%7D"), ("a%", "a%25"), ("\ud83d", "%ED%A0%BD")],
+    [("ada", "ada"), (" ", " "), ("{a}", "%7Ba%7D"), ("a%", "a%25"), ("\ud83d", "%ED%A0%BD")],
 )
 async def test_token_and_lease_are_in_one_cluster_slot(
     fake_redis: FakeRedisServer, key: str, tag: str
@@ -221,6 +223,83 @@ async def test_a_request_that_the_driver_repeats_has_the_lease(
     assert held == 0
 
 
+async def test_a_save_that_the_driver_repeats_is_taken_twice(fake_redis: FakeRedisServer) -> None:
+    """Also when the lease is over, and it comes after an answer that was lost."""
+    seam = redis_client(client(fake_redis))
+    await run_script(seam, ACQUIRE, (TOKEN, LEASE), ("owner", "60000", ""))
+    fake_redis.clock.advance(61)
+    for version in ("v1", "v1", "v2"):
+        arguments = ("owner", version, "", encode_token(Token(version)))
+        assert await run_script(seam, SAVE, (TOKEN, LEASE), arguments) == 1
+    assert fake_redis.hashes[TOKEN]["version"] == "v2"
+
+
+async def test_a_save_whose_answer_was_lost_can_be_made_again(
+    fake_redis: FakeRedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RedisStore(client(fake_redis))
+    await warm(store, fake_redis)
+    real = FakeRedisPy.evalsha
+
+    async def lose(self: FakeRedisPy, *arguments: Any) -> Any:
+        answer = await real(self, *arguments)
+        if self.server.calls == ["ACQUIRE", "SAVE"]:
+            raise ConnectionError
+        return answer
+
+    monkeypatch.setattr(FakeRedisPy, "evalsha", lose)
+    async with store.lease("ada") as lease:
+        with pytest.raises(StoreError):
+            await lease.save(Token("two"))
+        fake_redis.clock.advance(3600)
+        await lease.save(Token("two"))
+    assert await store.load("ada") == Token("two")
+
+
+async def test_a_login_by_an_older_version_is_seen_by_a_late_holder(
+    store: RedisStore, fake_redis: FakeRedisServer
+) -> None:
+    """It knows nothing of the fence, but makes another version."""
+    await warm(store, fake_redis)
+    async with store.lease("ada") as lease:
+        fake_redis.clock.advance(61)
+        fake_redis.hashes[TOKEN] |= {"version": "of a login", "token": encode_token(Token("new"))}
+        with pytest.raises(LeaseLost):
+            await lease.save(Token("two"))
+    assert await store.load("ada") == Token("new")
+
+
+async def test_a_token_that_ends_does_not_take_the_fence_of_its_renewal_along(
+    store: RedisStore, fake_redis: FakeRedisServer
+) -> None:
+    await store.save("ada", Token("one", expires_at=0.0))
+    assert fake_redis.ends_at[TOKEN] == fake_redis.clock.time() + 300
+    async with store.lease("ada") as lease:
+        fake_redis.clock.advance(3600)
+        await lease.save(Token("two"))
+    assert await store.load("ada") == Token("two")
+
+
+async def test_who_dies_before_a_first_token_leaves_nothing_for_ever(
+    fake_redis: FakeRedisServer,
+) -> None:
+    seam = redis_client(client(fake_redis))
+    await run_script(seam, ACQUIRE, (TOKEN, LEASE), ("owner", "60000", ""))
+    fake_redis.clock.advance(24 * 3600 + 60)
+    assert await run_script(seam, RELEASE, (TOKEN, LEASE), ("owner",)) == 0
+    assert (fake_redis.hashes, fake_redis.strings) == ({}, {})
+
+
+async def test_a_lease_without_a_save_leaves_nothing_behind(
+    store: RedisStore, fake_redis: FakeRedisServer
+) -> None:
+    async with store.lease("ada"):
+        assert TOKEN in fake_redis.hashes
+    assert (fake_redis.hashes, fake_redis.strings, fake_redis.ends_at) == ({}, {}, {})
+    await warm(store, fake_redis)
+    assert set(fake_redis.hashes[TOKEN]) == {"version", "token"}
+
+
 async def test_a_lease_is_extended_while_it_is_held(fake_redis: FakeRedisServer) -> None:
     """Also after a failure; and no more once it was lost."""
     store = RedisStore(client(fake_redis), lease_seconds=0.03)
@@ -271,7 +350,7 @@ async def test_a_real_server_understands_the_scripts_as_the_fake_does(redis_port
         async with store.lease("ada"):
             assert 59_000 < await real.pttl(LEASE) <= 60_000
         await real.set(TOKEN, "a string, not a hash")
-        with pytest.raises(StoreError, match="ResponseError") as caught:
+        with pytest.raises(StoreError, match="WRONGTYPE") as caught:
             await store.save("ada", Token("secret-canary"))
         assert "canary" not in f"{caught.value} {caught.value.__cause__}"
         await real.flushdb()

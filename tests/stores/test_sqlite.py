@@ -3,9 +3,10 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -13,11 +14,12 @@ import pytest
 
 from oauthkit.errors import ConfigurationError, LeaseLost, Recovery, StoreError
 from oauthkit.protocol.token import Token
-from oauthkit.stores import sqlite_file
+from oauthkit.stores import sqlite_file, sqlite_table
 from oauthkit.stores.base import Lease
 from oauthkit.stores.sqlite import SQLiteStore
-from oauthkit.stores.sqlite_table import Claim, TokenTable
+from oauthkit.stores.sqlite_table import Claim, Row, TokenTable
 from oauthkit.testing import FakeClock
+from oauthkit.testing.holders import is_lent, lease_and_leave
 
 DEADLINE = 10.0
 
@@ -359,6 +361,61 @@ async def test_a_waiter_is_answered_when_the_token_changes(path: Path) -> None:
                 await answered.wait()
 
 
+async def test_of_all_who_wait_for_a_key_one_looks_for_all(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as one alone would."""
+    looks, answered = 0, list[Token | None]()
+    claim = TokenTable.claim
+
+    def counted(table: TokenTable, *arguments: Any) -> Row:
+        nonlocal looks
+        looks += 1
+        return claim(table, *arguments)
+
+    async def wait(store: SQLiteStore) -> None:
+        async with store.lease("ada") as lease:
+            assert not lease.held
+            answered.append(await lease.load())
+
+    async with SQLiteStore(path) as here, SQLiteStore(path) as there:
+        await here.save("ada", Token("one"))
+        with anyio.fail_after(DEADLINE):
+            async with here.lease("ada") as lease, anyio.create_task_group() as tasks:
+                monkeypatch.setattr(TokenTable, "claim", counted)
+                for _ in range(50):
+                    tasks.start_soon(wait, there)
+                await anyio.sleep(0.5)
+                assert 50 < looks < 100
+                await lease.save(Token("two"))
+    assert answered == [Token("two")] * 50
+
+
+async def test_a_row_is_read_again_only_where_something_has_changed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another process, or by this one."""
+    read, reads = sqlite_table._row, 0
+
+    def counted(connection: sqlite3.Connection, key: str) -> Row:
+        nonlocal reads
+        reads += 1
+        return read(connection, key)
+
+    async with SQLiteStore(path) as here, SQLiteStore(path) as there:
+        await here.save("ada", Token("one"))
+        async with here.lease("ada") as lease, anyio.create_task_group() as tasks:
+            await there.load("ada")
+            monkeypatch.setattr(sqlite_table, "_row", counted)
+            tasks.start_soon(lease_and_leave, there, "ada")
+            for store in (None, here, there):
+                if store is not None:
+                    await store.save("grace", Token("one"))
+                await anyio.sleep(0.3)
+            assert reads == 3
+            await lease.save(Token("two"))
+
+
 async def test_a_lease_of_the_dead_ends_by_the_clock(path: Path, clock: FakeClock) -> None:
     store = SQLiteStore(path, clock=clock)
     async with orphaned(SQLiteStore(path, clock=clock)):
@@ -376,20 +433,149 @@ async def test_a_lease_of_the_dead_ends_by_the_clock(path: Path, clock: FakeCloc
 
 
 async def test_a_holder_knows_when_the_lease_has_run_out(path: Path, clock: FakeClock) -> None:
-    """Who wakes up late looks before the server is asked."""
+    """Who wakes up late looks before the server is asked; what it gave is saved all the same."""
     async with SQLiteStore(path, clock=clock) as store, store.lease("ada") as lease:
         held = [lease.held]
         for seconds in (59, 1):
             clock.advance(seconds)
             held.append(lease.held)
         assert held == [True, True, False]
-        with pytest.raises(LeaseLost):
-            await lease.save(Token("late"))
+        await lease.save(Token("late"))
+        assert await store.load("ada") == Token("late")
+
+
+@pytest.fixture
+def boot(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Be in another boot of the machine; one without a name is what other systems have."""
+
+    def set_boot(name: str) -> None:
+        monkeypatch.setattr("oauthkit.stores.sqlite_table.boot_id", lambda: name)
+
+    return set_boot
+
+
+@pytest.mark.parametrize("seconds", [-86_400.0, 86_400.0])
+async def test_a_clock_that_is_set_neither_ends_nor_delays_a_lease(
+    path: Path, clock: FakeClock, boot: Callable[[str], None], seconds: float
+) -> None:
+    boot("this")
+    async with orphaned(SQLiteStore(path, clock=clock)):
+        pass
+    clock.jump(seconds)
+    async with SQLiteStore(path, clock=clock) as store:
+        clock.advance(59)
+        assert not await is_lent(store, "ada", 0.05)
+        clock.advance(1)
+        assert await is_lent(store, "ada", DEADLINE)
+
+
+def test_an_extended_lease_is_not_ended_by_a_clock_that_is_set(
+    table: TokenTable, clock: FakeClock, boot: Callable[[str], None]
+) -> None:
+    boot("this")
+    claim, other = Claim("ada"), Claim("ada")
+    table.claim(claim)
+    clock.advance(40)
+    assert table.extend(claim)
+    clock.jump(86_400)
+    clock.advance(59)
+    table.claim(other)
+    assert other.fence is None
+    clock.advance(1)
+    table.claim(other)
+    assert other.fence is not None
+
+
+async def test_a_reboot_ends_every_lease(
+    path: Path, clock: FakeClock, boot: Callable[[str], None]
+) -> None:
+    boot("the one before")
+    async with orphaned(SQLiteStore(path, clock=clock)):
+        pass
+    boot("this")
+    async with SQLiteStore(path, clock=clock) as store:
+        assert await is_lent(store, "ada", DEADLINE)
+
+
+@pytest.mark.parametrize("names", [("", "this"), ("this", "")])
+async def test_who_does_not_know_the_boot_goes_by_the_wall_clock(
+    path: Path, clock: FakeClock, boot: Callable[[str], None], names: tuple[str, str]
+) -> None:
+    boot(names[0])
+    async with orphaned(SQLiteStore(path, clock=clock)):
+        pass
+    boot(names[1])
+    async with SQLiteStore(path, clock=clock) as store:
+        assert not await is_lent(store, "ada", 0.05)
+        clock.jump(60)
+        assert await is_lent(store, "ada", DEADLINE)
+
+
+VERSION_1 = (
+    "CREATE TABLE fence (last INTEGER NOT NULL)",
+    "INSERT INTO fence VALUES (7)",
+    """CREATE TABLE token (
+        key BLOB PRIMARY KEY,
+        token TEXT,
+        fence INTEGER NOT NULL,
+        leased_until REAL NOT NULL,
+        lease_seconds REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "PRAGMA application_id = 0x6F617574",
+    "PRAGMA user_version = 1",
+    "PRAGMA journal_mode = WAL",
+)
+LEASE_OF_VERSION_1 = (
+    "INSERT OR REPLACE INTO token (key, token, fence, leased_until, lease_seconds)"
+    " VALUES (?, ?, ?, ?, ?)"
+)
+
+
+async def test_a_file_of_version_1_is_brought_up_to_date_with_a_lease_in_it(
+    path: Path, clock: FakeClock
+) -> None:
+    """Its lease ends by the wall clock, as whoever has it believes; the token stays."""
+    with raw(path) as connection:
+        for statement in VERSION_1:
+            connection.execute(statement)
+        row = (b"ada", '{"access_token":"one"}', 7, clock.time() + 60, 60.0)
+        connection.execute(LEASE_OF_VERSION_1, row)
+    async with SQLiteStore(path, clock=clock) as store:
+        assert await store.load("ada") == Token("one")
+        assert not await is_lent(store, "ada", 0.05)
+        clock.advance(60)
+        async with store.lease("ada") as lease:
+            assert await lease.load() == Token("one")
+            await lease.save(Token("two"))
+    with raw(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("SELECT last FROM fence").fetchone() == (8,)
+
+
+async def test_a_process_of_version_1_that_has_the_file_open_goes_on(
+    path: Path, clock: FakeClock
+) -> None:
+    """Until it is restarted, both keep out of each other's leases."""
+    with raw(path) as older:
+        for statement in VERSION_1:
+            older.execute(statement)
+        async with SQLiteStore(path, clock=clock) as store:
+            async with store.lease("ada") as lease:
+                await lease.save(Token("one"))
+                question = "SELECT leased_until, lease_seconds FROM token"
+                assert older.execute(question).fetchone() == (clock.time() + 60, 60.0)
+            older.execute("UPDATE fence SET last = last + 1")
+            row = (b"ada", '{"access_token":"one"}', 9, clock.time() + 60, 60.0)
+            older.execute(LEASE_OF_VERSION_1, row)
+            assert not await is_lent(store, "ada", 0.05)
+            older.execute("UPDATE token SET leased_until = 0 WHERE fence = 9")
+            assert await is_lent(store, "ada", DEADLINE)
 
 
 async def test_a_clock_set_back_delays_a_lease_by_no_more_than_its_length(
-    path: Path, clock: FakeClock
+    path: Path, clock: FakeClock, boot: Callable[[str], None]
 ) -> None:
+    boot("")
     async with orphaned(SQLiteStore(path, clock=clock)):
         pass
     clock.jump(-86_400)
@@ -414,8 +600,9 @@ async def test_a_clock_set_back_delays_a_lease_by_no_more_than_its_length(
 
 
 async def test_a_clock_set_forward_never_lets_the_older_answer_win(
-    path: Path, clock: FakeClock
+    path: Path, clock: FakeClock, boot: Callable[[str], None]
 ) -> None:
+    boot("")
     async with SQLiteStore(path, clock=clock) as here, SQLiteStore(path, clock=clock) as there:
         async with here.lease("ada") as first:
             clock.jump(3600)
@@ -454,6 +641,30 @@ def test_an_extended_lease_lives_on(table: TokenTable, clock: FakeClock) -> None
     table.put_leased(claim, "one")
     clock.advance(60)
     assert not table.extend(claim)
+
+
+def test_a_lease_that_ran_out_stays_so(table: TokenTable, clock: FakeClock) -> None:
+    """Whoever looked at `held` may have acted on it; only the save is still taken."""
+    claim = Claim("ada")
+    table.claim(claim)
+    clock.advance(60)
+    assert not table.extend(claim)
+    table.put_leased(claim, "late")
+    other = Claim("ada")
+    table.claim(other)
+    assert other.fence is not None
+
+
+def test_a_save_that_began_before_its_task_left_goes_on(table: TokenTable) -> None:
+    """Cancelled by asyncio itself, the task goes, and the thread has the answer of the server."""
+    claim = Claim("ada")
+    table.claim(claim)
+    claim.given_up = True
+    table.put_leased(claim, "one")
+    table.release(claim)
+    assert table.read("ada").text == "one"
+    with pytest.raises(LeaseLost):
+        table.put_leased(claim, "two")
 
 
 def test_a_lease_that_was_taken_away_is_not_extended(table: TokenTable) -> None:

@@ -7,10 +7,11 @@ from typing import Any, cast
 import attrs
 import pytest
 
+from oauthkit.errors import LeaseLost
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, TokenStore
 from oauthkit.stores.memory import MemoryStore
-from oauthkit.testing.store_contract import StoreContract
+from oauthkit.testing.store_contract import SharedStoreContract, StoreContract
 
 
 class Forgetful(MemoryStore):
@@ -58,6 +59,36 @@ class WithoutRight(MemoryStore):
         yield OpenLease(self, key, held=False)
 
 
+class Punctual(MemoryStore):
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
+        async with super().lease(key) as lease:
+            yield PunctualLease(lease)
+
+
+@attrs.frozen
+class PunctualLease:
+    lease: Lease
+
+    @property
+    def held(self) -> bool:
+        return self.lease.held
+
+    async def load(self) -> Token | None:
+        return await self.lease.load()
+
+    async def save(self, token: Token) -> None:
+        """Refuse what comes late."""
+        if not self.held:
+            raise LeaseLost
+        await self.lease.save(token)
+
+
+class Evasive(MemoryStore):
+    def __init__(self, *, lease_seconds: float) -> None:
+        super().__init__(lease_seconds=2 * lease_seconds)
+
+
 class Wrapping(MemoryStore):
     @asynccontextmanager
     async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
@@ -78,6 +109,16 @@ class Contract(StoreContract):
         return nullcontext(self.store(lease_seconds=lease_seconds))
 
 
+class SharedContract(SharedStoreContract):
+    def __init__(self, store: type[MemoryStore]) -> None:
+        self.store = store
+        self.opened: list[TokenStore] = []
+
+    def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
+        self.opened.append(self.store(lease_seconds=lease_seconds))
+        return nullcontext(self.opened[0])
+
+
 @pytest.mark.parametrize(
     "store, broken",
     [
@@ -89,9 +130,20 @@ class Contract(StoreContract):
         (Resurrecting, StoreContract.test_a_logout_takes_the_lease_away),
         (WithoutExclusion, StoreContract.test_a_lease_has_one_holder),
         (WithoutExclusion, StoreContract.test_waiters_take_turns),
+        (WithoutExclusion, StoreContract.test_who_stops_waiting_takes_nobody_along),
         (WithoutExclusion, StoreContract.test_a_login_takes_the_lease_away),
         (WithoutExclusion, StoreContract.test_a_logout_takes_the_lease_away),
-        (WithoutExclusion, StoreContract.test_a_save_after_the_lease_ran_out_is_refused),
+        (WithoutExclusion, StoreContract.test_a_holder_knows_when_the_lease_has_run_out),
+        (WithoutExclusion, StoreContract.test_a_late_save_is_refused_after_a_login),
+        (WithoutExclusion, StoreContract.test_a_late_save_is_refused_after_a_logout),
+        (
+            WithoutExclusion,
+            StoreContract.test_a_late_save_is_refused_where_somebody_else_had_the_lease,
+        ),
+        (WithoutExclusion, StoreContract.test_a_lease_ends_when_it_is_left),
+        (WithoutExclusion, SharedStoreContract.test_a_late_save_is_refused_after_what_another_did),
+        (Punctual, StoreContract.test_a_late_save_is_taken_where_nobody_else_came),
+        (Evasive, StoreContract.test_a_store_says_how_long_its_leases_live),
         (WithoutRight, StoreContract.test_a_lease_gives_the_stored_token),
         (Wrapping, StoreContract.test_a_failure_gives_the_lease_back),
     ],
@@ -100,8 +152,9 @@ class Contract(StoreContract):
 async def test_a_broken_store_is_caught(
     store: type[MemoryStore], broken: Callable[[Any], Any]
 ) -> None:
+    contract = SharedContract if broken.__name__ in vars(SharedStoreContract) else Contract
     with pytest.raises((AssertionError, BaseExceptionGroup)) as caught:
-        await broken(Contract(store))
+        await broken(contract(store))
     error: Any = caught.value
     while isinstance(error, BaseExceptionGroup):
         error = cast("Any", error).exceptions[0]

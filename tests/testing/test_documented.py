@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
-from oauthkit.testing import DocumentedSystems
+from oauthkit.testing import DocumentedSystems, FakeClock
 
 ADS = "/sdf242fgc4544g4vgg4v3sfsfv3"
 HELLO = "/SayHello/odfksdlfksld345345fdgdfg3453"
@@ -35,7 +35,7 @@ def ask(
     headers: dict[str, str] | list[tuple[str, str]],
     content: bytes = b"",
 ) -> HTTPResponse:
-    return systems.answer(HTTPRequest(method, f"https://any.example{path}", headers, content))
+    return systems.answer(HTTPRequest(method, f"http://localhost{path}", headers, content))
 
 
 def form(
@@ -60,7 +60,7 @@ def fields(response: HTTPResponse) -> dict[str, Any]:
 
 @pytest.fixture
 def systems() -> DocumentedSystems:
-    return DocumentedSystems(expires_in=60)
+    return DocumentedSystems(expires_in=60, clock=FakeClock())
 
 
 # A
@@ -308,24 +308,46 @@ def test_id_secret_exchanges_a_code_with_the_documented_challenge(
 
 
 @pytest.mark.parametrize(
-    "headers, grant, status",
+    "headers, grant, status, message",
     [
-        (basic("client:wrong"), {"grant_type": "client_credentials"}, 403),
-        ({}, {"grant_type": "client_credentials"}, 403),
-        (basic(), {"grant_type": "refresh_token", "refresh_token": "made up"}, 400),
+        (
+            basic("client:wrong"),
+            {"grant_type": "client_credentials"},
+            403,
+            "client authentication failed",
+        ),
+        ({}, {"grant_type": "client_credentials"}, 403, "client authentication failed"),
+        (
+            basic(),
+            {"grant_type": "refresh_token", "refresh_token": "made up"},
+            400,
+            "the refresh token is not good any more",
+        ),
     ],
 )
 def test_id_secret_says_no_with_a_list_of_errors(
-    systems: DocumentedSystems, headers: dict[str, str], grant: dict[str, str], status: int
+    systems: DocumentedSystems,
+    *,
+    headers: dict[str, str],
+    grant: dict[str, str],
+    status: int,
+    message: str,
 ) -> None:
     response = form(systems, "/oauth2/token", headers, **grant)
 
     assert response.status_code == status
     answer = fields(response)
     assert answer["meta"] == {"pagination": {"limit": 0, "offset": 0, "total_count": 0}}
-    assert [error["httpcode"] for error in answer["errors"]] == [status]
-    assert isinstance(answer["errors"][0]["message"], str)
+    assert answer["errors"] == [{"httpcode": status, "message": message}]
     assert systems.violations == ()
+
+
+def test_id_secret_says_no_to_another_grant_in_the_same_form(systems: DocumentedSystems) -> None:
+    response = form(systems, "/oauth2/token", basic(), grant_type="password")
+
+    (error,) = fields(response)["errors"]
+    assert (response.status_code, error["httpcode"]) == (400, 400)
+    assert error["message"].startswith("expected grant_type client_credentials or")
 
 
 # D
@@ -414,13 +436,37 @@ def test_auth_v1_finds_out_what_is_asked_for_when_it_is_not_said(
     assert systems.violations == ()
 
 
-def test_auth_v1_says_no_in_the_words_of_the_rfc(systems: DocumentedSystems) -> None:
-    refused = auth_v1(systems, "application/json", "{}")
-    unknown = auth_v1(systems, "application/json", '{"grant_type": "magic"}')
+WRONG_CLIENT = '{"grant_type": "password", "client_id": "client", "client_secret": "x"}'
 
-    assert (refused.status_code, fields(refused)["error"]) == (400, "invalid_grant")
-    assert (unknown.status_code, fields(unknown)["error"]) == (400, "unsupported_grant_type")
+
+@pytest.mark.parametrize(
+    "content, status, message",
+    [
+        ("{}", 400, "username is missing"),
+        ('{"refresh_token": "made up"}', 400, "the refresh token is not good any more"),
+        ('{"grant_type": "magic"}', 400, "this grant_type is not supported"),
+        (WRONG_CLIENT, 401, "client authentication failed"),
+    ],
+)
+def test_auth_v1_says_no_with_a_message(
+    systems: DocumentedSystems, content: str, status: int, message: str
+) -> None:
+    in_json = auth_v1(systems, "text/json", content)
+    in_xml = auth_v1(systems, "text/json", content, accept="application/xml")
+
+    assert (in_json.status_code, in_xml.status_code) == (status, status)
+    assert in_json.headers["content-type"] == "text/json; charset=utf-8"
+    assert fields(in_json) == {"Message": message}
+    assert in_xml.headers["content-type"] == "application/xml; charset=utf-8"
+    assert in_xml.content.decode() == f"<Error><Message>{message}</Message></Error>"
     assert systems.violations == ()
+
+
+def test_auth_v1_says_no_to_a_form_in_json(systems: DocumentedSystems) -> None:
+    response = auth_v1(systems, FORM["content-type"], "grant_type=magic")
+
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    assert fields(response) == {"Message": "this grant_type is not supported"}
 
 
 # E
@@ -455,10 +501,23 @@ def test_put_auth_gives_client_credentials_no_refresh_token(systems: DocumentedS
     assert "refresh_token" not in answer
 
 
-def test_put_auth_says_no_with_400(systems: DocumentedSystems) -> None:
-    headers, content = multipart(grant_type="password", username="ada", password="wrong")
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"grant_type": "password", "username": "ada", "password": "wrong"},
+        {"refresh_token": "made up"},
+        {"grant_type": "magic"},
+        {"grant_type": "client_credentials", "client_id": "client", "client_secret": "wrong"},
+    ],
+)
+def test_put_auth_says_no_with_400_and_nothing_else(
+    systems: DocumentedSystems, parameters: dict[str, str]
+) -> None:
+    headers, content = multipart(**parameters)
     response = ask(systems, "POST", "/oauth/token", headers, content)
-    assert (response.status_code, fields(response)["error"]) == (400, "invalid_grant")
+
+    assert (response.status_code, response.content) == (400, b"")
+    assert systems.violations == ()
 
 
 # What is not as documented
@@ -659,8 +718,112 @@ async def test_all_systems_are_served_in_process_and_on_a_socket(mounted: Mounte
         transport = (
             systems.transport() if mounted == "transport" else httpx.ASGITransport(systems.asgi())
         )
-        async with httpx.AsyncClient(transport=transport, base_url="http://any.example") as http:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://www.examples.com"
+        ) as http:
             answer = await call(http)
 
     assert answer.json() == {"greeting": "Hello, Ada!"}
+    assert systems.violations == ()
+
+
+# Where the systems are
+
+
+GREETING = b'{"firstName": "Ada"}'
+
+
+@pytest.mark.parametrize(
+    "host, good",
+    [
+        ("www.examples.com", True),
+        ("WWW.EXAMPLES.COM:80", True),
+        ("sandbox.example", True),
+        ("127.0.0.1:8080", True),
+        ("[::1]:8080", True),
+        ("localhost", True),
+        ("www.examples.com:8080", False),
+        ("adsabs.harvard.edu", False),
+        ("localhost.example", False),
+        ("[", False),
+    ],
+)
+def test_a_request_for_another_host_than_the_documented_one_is_a_violation(
+    host: str, *, good: bool
+) -> None:
+    """Base URL of the document of B; this machine is where a copy of it runs."""
+    systems = DocumentedSystems(hosts=["Sandbox.example"])
+    request = HTTPRequest(
+        "POST", "http://127.0.0.1:1/SayHello/sayHello", {**JSON, "host": host}, GREETING
+    )
+
+    response = systems.answer(request)
+
+    assert (response.status_code == 200) is good
+    assert (not systems.violations) is good
+    if not good:
+        (violation,) = systems.violations
+        assert violation.startswith("hello, sayHello: expected the host sandbox.example or www.")
+
+
+@pytest.mark.parametrize(
+    "path, good",
+    [
+        (ADS, False),
+        (HELLO, False),
+        ("/oauth2/token", True),
+        ("/api/v1/auth/token", True),
+        ("/oauth/token", False),
+    ],
+)
+def test_where_no_host_is_documented_any_will_do(path: str, *, good: bool) -> None:
+    systems = DocumentedSystems()
+    systems.answer(HTTPRequest("POST", f"https://any.example{path}", FORM, b""))
+    assert any("the host" in violation for violation in systems.violations) is not good
+
+
+def test_a_single_host_may_come_alone() -> None:
+    assert DocumentedSystems(hosts="Sandbox.example").hosts == {"sandbox.example"}
+
+
+@pytest.mark.parametrize("host", ["adsabs.harvard.edu", "www.foofle.com"])
+def test_both_environments_of_ads_are_known(host: str) -> None:
+    systems = DocumentedSystems()
+    systems.answer(HTTPRequest("GET", f"http://{host}{bibcode()}", {}))
+    assert systems.violations == ()
+
+
+async def test_the_host_is_checked_on_a_socket_too() -> None:
+    systems = DocumentedSystems()
+    async with systems.serve() as url, httpx.AsyncClient() as http:
+        good = await http.get(f"{url}{bibcode()}")
+        bad = await http.get(f"{url}{bibcode()}", headers={"host": "evil.example"})
+
+    assert (good.status_code, bad.status_code) == (200, 400)
+    assert len(systems.violations) == 1
+
+
+def test_the_challenge_of_another_verifier_is_a_violation(systems: DocumentedSystems) -> None:
+    """`code_challenge` of the document of C, beside the verifier of RFC 7636."""
+    code = systems.issue_code("id_secret", redirect_uri=REDIRECT_URI, code_challenge=CHALLENGE)
+    response = form(
+        systems,
+        "/oauth2/token",
+        basic(),
+        grant_type="authorization_code",
+        code=code,
+        redirect_uri=REDIRECT_URI,
+        client_id="client",
+        code_verifier="x" * 43,
+        code_challenge=CHALLENGE,
+    )
+    assert response.status_code == 400
+    assert "expected the challenge of the code_verifier" in systems.violations[0]
+
+
+def test_logins_can_be_ended(systems: DocumentedSystems) -> None:
+    token = fields(password(systems))["refresh_token"]
+    systems.revoke_logins()
+    refused = form(systems, ADS, basic(), grant_type="refresh_token", refresh_token=token)
+    assert (refused.status_code, fields(refused)["error"]) == (400, "invalid_grant")
     assert systems.violations == ()

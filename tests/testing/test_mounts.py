@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import respx
 
-from oauthkit.testing import FakeAuthorizationServer
+from oauthkit.testing import FakeAuthorizationServer, FakeClock
 from oauthkit.testing.conversion import Api, LostAnswerError
 
 GRANT = {"grant_type": "client_credentials"}
@@ -180,7 +180,7 @@ async def test_the_next_requests_fail_as_ordered_and_are_not_worked_on(mount: Mo
 
 
 async def test_a_slow_answer_moves_the_fake_clock(mount: Mount) -> None:
-    fake = FakeAuthorizationServer()
+    fake = FakeAuthorizationServer(clock=FakeClock())
     began = fake.clock.time()
     fake.slow_next(20)
     async with mount(fake, None) as http:

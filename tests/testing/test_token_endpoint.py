@@ -1,12 +1,15 @@
 """The fake server's state machine, by literal requests: no client of ours is in between."""
 
 import json
+import time
 from base64 import b64encode
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 import pytest
 
+from oauthkit import AsyncTokenSession
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.protocol.token import Token
 from oauthkit.testing import FakeAuthorizationServer
@@ -628,3 +631,73 @@ def test_the_token_path_of_another_origin_is_the_api() -> None:
     fake = FakeAuthorizationServer()
     assert fake.answer(HTTPRequest("POST", "https://api.example/token")).status_code == 401
     assert fake.token_requests == []
+
+
+# What a fake grants, and when
+
+
+@pytest.mark.parametrize(
+    "scope, granted", [("read", True), ("write read", True), ("read admin", False)]
+)
+def test_scopes_beyond_the_allowed_ones_are_refused(scope: str, *, granted: bool) -> None:
+    """RFC 6749 §3.3, at both endpoints."""
+    fake = FakeAuthorizationServer(allowed_scope="read write")
+
+    response = token_request(fake, {"grant_type": "client_credentials", "scope": scope})
+    callback = parse_qs(urlsplit(fake.authorize(authorization_url(fake, scope=scope))).query)
+
+    assert ("code" in callback) is granted
+    if granted:
+        assert fields(response)["scope"] == scope
+    else:
+        assert error(response) == (400, "invalid_scope")
+        assert callback["error"] == ["invalid_scope"]
+
+
+def test_the_scope_of_a_server_is_to_be_an_allowed_one_too() -> None:
+    fake = FakeAuthorizationServer(scope="read", allowed_scope="write")
+    response = token_request(fake, {"grant_type": "client_credentials"})
+    assert error(response) == (400, "invalid_scope")
+
+
+def test_a_token_of_a_fake_is_good_on_the_real_clock_today() -> None:
+    token = FakeAuthorizationServer(expires_in=3600).issue()
+
+    assert token.fresh(now=time.time(), leeway=30)
+    assert token.issued_at is not None
+    assert abs(time.time() - token.issued_at) < 60
+
+
+async def test_the_tokens_of_a_fake_open_a_session_on_the_real_clock() -> None:
+    """An application makes its own session, and gives it no clock."""
+    fake = FakeAuthorizationServer()
+    async with (
+        fake.serve() as url,
+        httpx.AsyncClient() as http,
+        AsyncTokenSession(
+            http,
+            server=fake.server,
+            client_auth=fake.client_auth,
+            token=fake.issue(),
+            base_url=url,
+        ) as session,
+    ):
+        answer = await session.get("/report")
+
+    assert answer.status_code == 200
+    assert fake.token_requests == []
+
+
+async def test_advance_ends_tokens_that_a_session_on_another_clock_believes_in() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(clock=time) as session:
+        await session.get("/report")
+        fake.advance(61)
+        await session.get("/report")
+
+    assert [request.status_code for request in fake.api_requests] == [200, 401, 200]
+
+
+def test_an_answer_may_leave_its_type_out() -> None:
+    fake = FakeAuthorizationServer(token_type=None)
+    assert "token_type" not in fields(token_request(fake, {"grant_type": "client_credentials"}))

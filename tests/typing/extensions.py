@@ -1,14 +1,16 @@
 """What users write for themselves, as a type checker sees it; checked, never run."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, assert_type
+from typing import Any, Protocol, assert_type
 
 import attrs
 import httpx
 
 from oauthkit import (
+    Authentication,
     AuthorizationServer,
+    ClientAuth,
     GrantStrategy,
     InvalidGrant,
     Lease,
@@ -50,6 +52,29 @@ class TenantToken(Token):
     tenant: str | None = None
 
 
+@attrs.frozen
+class SignedElsewhere(ClientAuth):
+    """A client authentication of one's own, whose key lives in a service."""
+
+    client_id: str
+    sign: Callable[[Mapping[str, object]], Awaitable[str]]
+
+    async def authenticate(
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
+        claims = {"iss": self.client_id, "aud": server.issuer or endpoint, "exp": now + 60}
+        return Authentication(parameters={"client_assertion": await self.sign(claims)})
+
+
+class NotAwaited(ClientAuth):
+    """A client authentication that nobody could wait for."""
+
+    def authenticate(  # type: ignore[override]
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
+        return Authentication()
+
+
 class Lines:
     """A request format of one's own."""
 
@@ -60,6 +85,8 @@ class Lines:
 
 class Nowhere:
     """A store of one's own."""
+
+    lease_seconds = 60.0
 
     async def load(self, key: str, /) -> Token | None:
         return None
@@ -83,12 +110,35 @@ def extensions_fit(server: AuthorizationServer) -> None:
     del request_format, store
 
 
+async def a_client_authentication_fits(
+    server: AuthorizationServer, sign: Callable[[Mapping[str, object]], Awaitable[str]]
+) -> None:
+    client_auth: ClientAuth = SignedElsewhere("reporter", sign)
+    made = await client_auth.authenticate(server, endpoint=server.token_endpoint, now=0.0)
+    assert_type(made, Authentication)
+    assert_type(client_auth.confidential, bool)
+
+
 def half_a_grant_does_not_fit() -> None:
     WithoutParameters()  # type: ignore[abstract]
 
 
 def half_a_format_does_not_fit() -> None:
     AuthorizationServer("https://auth.example", request_format=object())  # type: ignore[arg-type]
+
+
+class HalfAStore(Protocol):
+    """A store that does not say how long its leases live."""
+
+    async def load(self, key: str, /) -> Token | None: ...
+    async def save(self, key: str, token: Token, /) -> None: ...
+    async def delete(self, key: str, /) -> None: ...
+    def lease(self, key: str, /) -> AbstractAsyncContextManager[Lease]: ...
+
+
+def half_a_store_does_not_fit(half: HalfAStore) -> None:
+    store: TokenStore = half  # type: ignore[assignment]
+    del store
 
 
 async def services_are_typed(session: AsyncTokenSession[httpx.Response]) -> None:

@@ -121,7 +121,7 @@ async def test_cancelled_callers_cost_no_connection(library: ModuleType) -> None
                         await held.arrived()
                         tasks.cancel_scope.cancel()
                         held.release()
-                await session._renewer.completion.drain()
+                await session.settled()
                 fake.advance(61)
             assert (await session.get("/report")).status_code == 200
 

@@ -1,287 +1,205 @@
-"""One worker of a fleet: tasks that call an API over one key of a shared store, without end.
+"""One worker of a fleet: tasks that call an API over some keys of a shared store, without end."""
 
-What it does is written to its journal at once, a line of JSON each, so that it survives `kill -9`.
-"""
-
-import asyncio
-import json
 import os
-import random
 import signal
-import sys
-import time
-from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import attrs
+import coredis
 import httpx
+import redis.asyncio
+from coredis.exceptions import ConnectionError as LostError
+from coredis.retry import ExponentialBackoffRetryPolicy
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
 
 from oauthkit import (
     AsyncTokenSession,
     AuthorizationServer,
     ClientSecretBasic,
-    Lease,
     OAuthKitError,
-    Recovery,
     RenewalPolicy,
     StoreError,
-    Token,
     TokenStore,
 )
-from oauthkit.events import Event, RenewalFailed, StoreFailed, TokenAdopted, TokenRenewed
+from oauthkit.events import (
+    Event,
+    RenewalFailed,
+    StoreFailed,
+    TokenAdopted,
+    TokenRenewed,
+    TokenRestored,
+    TokenUnsaved,
+)
 from oauthkit.stores.redis import RedisStore
 from oauthkit.stores.sqlite import SQLiteStore
+from tests.fleet.orders import orders_in
+from tests.fleet.processes.calls import Calls, asyncio_runs
+from tests.fleet.processes.journal import Journal
+from tests.fleet.processes.phases import NO_TLS, Numbers, PhasedStore, PhasedTransport, Renewals
+from tests.fleet.settings import WorkerSettings, journal_in, key_of, named
 
-UNAUTHORIZED: Final = 401
-TICK: Final = 0.5
-CHANCE: Final = random.Random()  # noqa: S311 - who calls when is no secret
-
-
-@attrs.define
-class Journal:
-    """A file of lines that each appear whole or not at all."""
-
-    file: int
-
-    def write(self, what: str, **more: Any) -> None:
-        line = {"at": time.monotonic(), "pid": os.getpid(), "what": what, **more}
-        os.write(self.file, json.dumps(line).encode() + b"\n")
-
-
-@attrs.define
-class Worker:
-    session: AsyncTokenSession
-    journal: Journal
-    pause: float
-    counted: Counter[str] = attrs.field(factory=Counter[str])
-    longest: float = 0.0
-
-    async def call(self) -> None:
-        """Ask the API once, after a look at how long a token takes to be had."""
-        began = time.monotonic()
-        try:
-            await self.session.token()
-            response = await self.session.get("/report")
-        except OAuthKitError as error:
-            self.counted["no token"] += 1
-            if error.recovery is Recovery.REAUTHORIZE:
-                self.counted["login wanted"] += 1
-            kind = "store" if isinstance(error, StoreError) else "server"
-            self.counted[f"no token: {kind}"] += 1
-            await anyio.sleep(0.1)
-        except httpx.TransportError as error:
-            self.counted[f"API not reached: {type(error).__name__}"] += 1
-        else:
-            self.counted[f"status {response.status_code}"] += 1
-            if response.status_code == UNAUTHORIZED:
-                await anyio.sleep(0.1)
-        self.longest = max(self.longest, time.monotonic() - began)
-
-    async def calls(self) -> None:
-        """Call again and again, and sometimes leave in the middle of it."""
-        while True:
-            await anyio.sleep(CHANCE.uniform(0.5, 1.5) * self.pause)
-            if CHANCE.random() < 0.1:
-                await self.interrupted(CHANCE.expovariate(200))
-            else:
-                await self.call()
-
-    async def interrupted(self, seconds: float) -> None:
-        """Call, and be cancelled in one of the ways there are."""
-        self.counted["cancelled"] += 1
-        if "trio" in sys.modules and not asyncio_runs():
-            with anyio.move_on_after(seconds):
-                await self.call()
-        elif CHANCE.random() < 0.5:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.call()
-            except TimeoutError:
-                pass
-        else:
-            task = asyncio.create_task(self.call())
-            await asyncio.sleep(seconds)
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def ticks(self) -> None:
-        while True:
-            await anyio.sleep(TICK)
-            self.tick()
-
-    def tick(self) -> None:
-        counted, self.counted = self.counted, Counter()
-        longest, self.longest = self.longest, 0.0
-        self.journal.write("tick", counted=counted, longest=longest)
-
-
-def asyncio_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+ORDERED: Final = (signal.SIGTERM, signal.SIGUSR1)
 
 
 @asynccontextmanager
-async def opened(settings: dict[str, Any]) -> AsyncGenerator[TokenStore]:
+async def opened(settings: WorkerSettings) -> AsyncGenerator[TokenStore]:
     """Open the store: redis-py on asyncio, coredis on trio."""
-    lease_seconds = settings["lease_seconds"]
-    if "path" in settings:
-        async with SQLiteStore(settings["path"], lease_seconds=lease_seconds) as store:
+    lease_seconds = settings.times.lease_seconds
+    if settings.place.path is not None:
+        async with SQLiteStore(
+            settings.place.path, lease_seconds=lease_seconds, clock=settings.clock
+        ) as store:
             yield store
     elif asyncio_runs():
-        import redis.asyncio
-        from redis.asyncio.retry import Retry
-        from redis.backoff import ExponentialBackoff
-
         retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), 10)
         async with redis.asyncio.Redis(
-            port=settings["port"], retry=retry, socket_timeout=1, socket_connect_timeout=1
+            port=settings.place.port or 0, retry=retry, socket_timeout=1, socket_connect_timeout=1
         ) as client:
             yield RedisStore(client, lease_seconds=lease_seconds)
     else:
-        import coredis
-        from coredis.exceptions import ConnectionError as LostError
-        from coredis.retry import ExponentialBackoffRetryPolicy
-
         policy = ExponentialBackoffRetryPolicy(
             (LostError,), retries=10, base_delay=0.02, max_delay=0.2
         )
         async with coredis.Redis[bytes](
-            port=settings["port"], retry_policy=policy, stream_timeout=1, connect_timeout=1
+            port=settings.place.port or 0, retry_policy=policy, stream_timeout=1, connect_timeout=1
         ) as client:
             yield RedisStore(client, lease_seconds=lease_seconds)
 
 
-def written(journal: Journal) -> Any:
-    """Return a hook that writes down what happens to the token."""
+def written(renewals: Renewals) -> Callable[[Event], None]:
+    """Return a hook that writes down what happens to a token."""
+    journal = renewals.journal
 
     def hook(event: Event) -> None:
         match event:
             case TokenRenewed():
-                journal.write("saved", number=Sent.number)
+                journal.write("saved", number=renewals.number)
             case TokenAdopted():
                 journal.write("adopted")
+            case TokenRestored():
+                journal.write("restored")
+            case TokenUnsaved(error=error):
+                journal.write("unsaved", error=_said(error))
             case RenewalFailed(error=error, usable=usable):
-                why = f"{type(error).__name__}: {error} <- {error.__cause__!r}"
-                journal.write("renewal failed", error=why, usable=usable)
+                journal.write("renewal failed", error=_said(error), usable=usable)
             case StoreFailed(error=error):
-                journal.write("store failed", error=f"{error} <- {error.__cause__!r}")
+                journal.write("store failed", error=_said(error))
             case _:
                 pass
 
     return hook
 
 
-class Sent:
-    """The number of the latest token request of this process."""
-
-    number = 0
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error} <- {error.__cause__!r}"
 
 
 @attrs.define(eq=False)
-class StoppingStore:
-    """Stop the process itself, once, while it has a lease."""
+class Worker:
+    """The sessions of one process, one for each key."""
 
-    inner: TokenStore
+    settings: WorkerSettings
     journal: Journal
-    lease_seconds: float
-    at_once: bool
-    load: Any = attrs.field(init=False)
-    save: Any = attrs.field(init=False)
-    delete: Any = attrs.field(init=False)
-    _stopped: bool = False
+    calls: Calls
+    numbers: Numbers = attrs.field(factory=Numbers)
+    left: AsyncExitStack = attrs.field(factory=AsyncExitStack)
 
-    def __attrs_post_init__(self) -> None:
-        self.load, self.save, self.delete = self.inner.load, self.inner.save, self.inner.delete
+    async def work(self) -> None:
+        """Call until it is asked to end."""
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(opened(self.settings))
+            http = await stack.enter_async_context(self._http())
+            sessions = [
+                await self._session(stack, http, store, key_of(number))
+                for number in range(self.settings.keys)
+            ]
+            await self._call(store, sessions)
+            for session in sessions:
+                self._note(session)
+            self.calls.note()
+            if self.settings.leaves_open:
+                self.left = stack.pop_all()  # a program returns from its main function, and is gone
+        self.journal.write("ended")
 
-    @asynccontextmanager
-    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
-        async with self.inner.lease(key) as lease:
-            if self._stopped or not lease.held:
-                yield lease
-                return
-            self._stopped = True
-            if self.at_once:
-                stand_still(self.journal)
-            yield lease if self.at_once else StoppingLease(lease, self.journal)
-
-
-@attrs.define
-class StoppingLease:
-    """Stop the process itself between the server's answer and the save."""
-
-    inner: Lease
-    journal: Journal
-
-    @property
-    def held(self) -> bool:
-        return self.inner.held
-
-    async def load(self) -> Token | None:
-        return await self.inner.load()
-
-    async def save(self, token: Token) -> None:
-        stand_still(self.journal)
-        await self.inner.save(token)
-
-
-def stand_still(journal: Journal) -> None:
-    """Stop this process until somebody lets it go on."""
-    journal.write("stopping")
-    os.kill(os.getpid(), signal.SIGSTOP)
-
-
-async def main() -> None:
-    settings = json.loads(sys.argv[1])
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    journal = Journal(os.open(settings["journal"], flags, 0o600))
-    journal.write("started", name=settings["name"])
-
-    async def stamp(request: httpx.Request) -> None:
-        Sent.number += 1
-        request.headers["x-presenter"] = f"{settings['name']} {os.getpid()} {Sent.number}"
-        if settings["stop"] == "before sending" and Sent.number == 1:
-            stand_still(journal)
-        journal.write("sent", number=Sent.number)
-
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(opened(settings))
-        if settings["stop"] in {"under the lease", "before saving"}:
-            at_once = settings["stop"] == "under the lease"
-            store = StoppingStore(store, journal, settings["lease_seconds"], at_once)
-        limits = httpx.Limits(max_connections=settings["tasks"], max_keepalive_connections=10)
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=settings["url"], limits=limits)
+    def _http(self) -> httpx.AsyncClient:
+        limits = httpx.Limits(
+            max_connections=self.settings.keys * self.settings.tasks, max_keepalive_connections=10
         )
+        return httpx.AsyncClient(base_url=self.settings.url, limits=limits, verify=NO_TLS)
+
+    async def _session(
+        self, stack: AsyncExitStack, http: httpx.AsyncClient, store: TokenStore, key: str
+    ) -> AsyncTokenSession:
+        renewals = Renewals(key, orders_in(self.settings.directory), self.journal)
+        transport = PhasedTransport(self.settings.name, self.numbers, renewals)
         token_http = await stack.enter_async_context(
-            httpx.AsyncClient(event_hooks={"request": [stamp]})
+            httpx.AsyncClient(transport=transport, trust_env=False)
         )
+        times = self.settings.times
         session: AsyncTokenSession = AsyncTokenSession(
             http,
             token_http=token_http,
-            server=AuthorizationServer(f"{settings['url']}/token"),
+            server=AuthorizationServer(self.settings.token_url),
             client_auth=ClientSecretBasic("client", "secret"),
-            store=store,
-            key="shared",
-            policy=RenewalPolicy(timeout=settings["timeout"], save_timeout=settings["timeout"]),
-            on_event=written(journal),
+            store=PhasedStore(store, renewals),
+            key=key,
+            policy=RenewalPolicy(timeout=times.timeout, save_timeout=times.save_timeout),
+            clock=self.settings.clock,
+            on_event=written(renewals),
         )
-        worker = Worker(session, journal, settings["pause"])
-        async with session, anyio.create_task_group() as tasks:
-            for _ in range(settings["tasks"]):
-                tasks.start_soon(worker.calls)
-            tasks.start_soon(worker.ticks)
-            with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-                async for _ in signals:
-                    break
+        return await stack.enter_async_context(session)
+
+    async def _call(self, store: TokenStore, sessions: list[AsyncTokenSession]) -> None:
+        async with anyio.create_task_group() as tasks:
+            with anyio.open_signal_receiver(*ORDERED) as signals:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, ORDERED)
+                tasks.start_soon(self._begin, store, sessions)
+                async for number in signals:
+                    if number == signal.SIGTERM:
+                        break
+                    self.calls.cancel()
             tasks.cancel_scope.cancel()
-        worker.tick()
-    journal.write("ended")
+
+    async def _begin(self, store: TokenStore, sessions: list[AsyncTokenSession]) -> None:
+        """Wait for the logins, then call."""
+        for session in sessions:
+            while not await _logged_in(store, session.status().key):  # noqa: ASYNC110 - elsewhere
+                await anyio.sleep(0.02)
+        self.journal.write("begun")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.calls.tick, os.getppid())
+            for session in sessions:
+                for _ in range(self.settings.tasks):
+                    tasks.start_soon(self.calls.go_on, session)
+
+    def _note(self, session: AsyncTokenSession) -> None:
+        """Write down which token is at hand, in a way that tells nothing of it."""
+        held = session._source.state.newest()
+        self.journal.write("holds", key=session.status().key, token=named(held))
 
 
-anyio.run(main, backend=json.loads(sys.argv[1])["backend"])
+def hold_signals() -> None:
+    """Keep signals waiting until somebody listens: they would end the process as it is."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ORDERED)
+
+
+async def _logged_in(store: TokenStore, key: str | None) -> bool:
+    try:
+        return key is not None and await store.load(key) is not None
+    except OAuthKitError as error:
+        if isinstance(error, StoreError):
+            return False
+        raise
+
+
+def run(settings: WorkerSettings) -> None:
+    """Be a worker."""
+    journal = Journal.opened(journal_in(settings.directory))
+    journal.write("started", name=settings.name)
+    worker = Worker(settings, journal, Calls(journal, settings.pause))
+    anyio.run(worker.work, backend=settings.backend)
+    journal.write("over")

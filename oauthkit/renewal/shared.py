@@ -1,0 +1,246 @@
+"""What all sessions over one store share in this process: for each key one state, one renewal.
+
+It is what makes a fresh token cost no lock and no I/O, and what sessions that come and go with
+every web request have in common.
+"""
+
+import threading
+from collections import OrderedDict
+from itertools import islice
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import attrs
+
+from oauthkit.clock import Clock
+from oauthkit.errors import ConfigurationError
+from oauthkit.protocol.binding import Binding
+from oauthkit.protocol.token import Token
+from oauthkit.renewal.completion import current_loop
+from oauthkit.renewal.latch import Latch
+from oauthkit.renewal.script import Wish
+from oauthkit.renewal.state import HeldToken, TokenState
+from oauthkit.stores.base import TokenStore
+
+_FORGOTTEN_AT_ONCE: Final = 2
+
+_ANYBODYS: Final = Binding()
+
+_Name = tuple[str, int]
+"""A store key, and the number of the server and client that it is used for."""
+
+
+@attrs.define(eq=False)
+class Renewal:
+    """One renewal on its way, for all who wait for it.
+
+    Attributes:
+        wish: What it is for.
+        loop: The event loop that it runs in, which alone can wait for it.
+        answered: Set once its callers may go on.
+        done: Set at its end.
+        held: The token that it came to.
+        fetched: Whether the server gave that token.
+        error: Why its callers have no token, or know that theirs is not saved.
+        told: Whether the callers were let go with that error, although there is a token at hand;
+            who came later waits for the end.
+    """
+
+    wish: Wish = attrs.field(factory=Wish)
+    loop: object = attrs.field(factory=current_loop)
+    answered: Latch = attrs.field(factory=Latch)
+    done: Latch = attrs.field(factory=Latch)
+    held: HeldToken | None = None
+    fetched: bool = False
+    error: Exception | None = None
+    told: bool = False
+
+    def tell(self, error: Exception) -> None:
+        """Let the callers go with an error, although there is a token at hand."""
+        self.error, self.told = error, True
+        self.answered.set()
+
+    def end(self) -> None:
+        """Let everybody go."""
+        self.told = False
+        self.answered.set()
+        self.done.set()
+
+
+@attrs.define(eq=False)
+class SharedToken:
+    """One key's token, as this process knows it.
+
+    Attributes:
+        state: What is known.
+        renewal: The renewal on its way.
+        used: Whether a call came for it since that was asked last.
+        watched: The token whose next use will be seen: one of a fresh token leaves no trace else.
+        kept: The token whose renewal was begun for a use, and has not led to another one yet.
+        offering: The event loop in which the store is offered what it has not taken.
+        performer: Of the session that `for_key` made last for this key: it knows the server and the
+            grant, for who renews ahead.
+        family: What the sessions have in common that `for_key` made of one session, and that one.
+    """
+
+    state: TokenState = attrs.field(factory=TokenState)
+    renewal: Renewal | None = None
+    used: bool = True
+    watched: HeldToken | None = None
+    kept: Token | None = None
+    offering: object = None
+    performer: Any = None
+    family: object = None
+
+    @property
+    def renewing(self) -> bool:
+        """Whether a renewal is on its way, in whichever event loop: one that has ended has none."""
+        is_closed = getattr(self.renewal and self.renewal.loop, "is_closed", None)
+        return self.renewal is not None and not (is_closed is not None and is_closed())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost if it were forgotten: the store has what there is."""
+        return not self.renewing and self.state.unsaved is None
+
+    def take_need(self) -> bool:
+        """Tell whether the token is to be renewed for a call that came since the last renewal.
+
+        A renewal that failed is still needed.
+        """
+        held = self.state.held
+        if not self.take_use() and (held is None or self.kept != held.token):
+            return False
+        self.kept = None if held is None else held.token
+        return True
+
+    def take_use(self) -> bool:
+        """Tell whether a call came for it since this was asked last."""
+        used, self.used = self.used, False
+        return used
+
+    def see_next_use(self) -> None:
+        """Have the next call come to the store, where it is seen; once for each token.
+
+        A call with a fresh token leaves no trace, so that it costs nothing.
+        """
+        if not self.used and self.watched is not self.state.held:
+            self.state.look_before_next_use()
+            self.watched = self.state.held
+
+    def renewal_here(self) -> Renewal | None:
+        """Return the renewal on its way in this event loop; another loop's cannot be waited for."""
+        renewal = self.renewal
+        return renewal if renewal is not None and renewal.loop is current_loop() else None
+
+
+class SharedTokens:
+    """The tokens of all keys of one store, the least recently used ones forgotten.
+
+    Sessions of different servers or clients share no token, not under one key either: what is at
+    hand is handed out with no further thought.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._tokens: OrderedDict[_Name, SharedToken] = OrderedDict()
+        # What was forgotten while a session still uses it is found again: a key has one state.
+        self._alive: WeakValueDictionary[_Name, SharedToken] = WeakValueDictionary()
+        self._bindings: dict[Binding, int] = {}
+        self._mutex = threading.Lock()  # sessions in several threads may share a store
+
+    def of(
+        self, key: str, *, capacity: int, clock: Clock, binding: Binding = _ANYBODYS
+    ) -> SharedToken:
+        """Return what is known of a key, a new one where nothing is.
+
+        Args:
+            key: The store key.
+            capacity: How many are kept; those with a renewal or an unsaved token stay.
+            clock: Tells what has expired, and is forgotten first: who is gone costs no memory.
+            binding: Whose tokens are wanted there.
+        """
+        with self._mutex:
+            name = key, self._bindings.setdefault(binding, len(self._bindings))
+            shared = self._tokens.get(name)
+            if shared is None:
+                self._forget_expired(clock.monotonic())
+                shared = self._alive.get(name) or self._unknown(key)
+                self._tokens[name] = self._alive[name] = shared
+                self._forget_oldest(len(self._tokens) - capacity, but=name)
+            else:
+                shared.used = True
+                self._tokens.move_to_end(name)
+            return shared
+
+    def _unknown(self, key: str) -> SharedToken:
+        """Return a key's token of which nothing is known but the rights that were spent there.
+
+        Those are spent for every session, whatever it calls the server.
+        """
+        for number in range(len(self._bindings)):
+            other = self._alive.get((key, number))
+            if other is not None:
+                return SharedToken(TokenState(spent=other.state.spent))
+        return SharedToken()
+
+    def _forget_oldest(self, surplus: int, *, but: _Name) -> None:
+        idle = (name for name, shared in self._tokens.items() if name != but and shared.idle)
+        for name in list(islice(idle, max(surplus, 0))):
+            del self._tokens[name]
+
+    def _forget_expired(self, now: float) -> None:
+        """Forget some of what is unused for longest, if it is of no use: more than there comes."""
+        oldest = list(islice(self._tokens.items(), _FORGOTTEN_AT_ONCE))
+        for name, shared in oldest:
+            if shared.idle and shared.state.is_over(now):
+                del self._tokens[name]
+            elif shared.state.held is None:  # a session that is still to be used: not in the way
+                self._tokens.move_to_end(name)
+
+    def items(self) -> list[tuple[str, SharedToken]]:
+        """Return what is known of which key, the least recently used one first."""
+        with self._mutex:
+            return [(key, shared) for (key, _), shared in self._tokens.items()]
+
+    def forget(self, key: str, /) -> None:
+        """Look at the store before the token of this key is used again."""
+        for number in range(len(self._bindings)):
+            shared = self._alive.get((key, number))
+            if shared is not None:
+                shared.state.forget()
+
+    def in_use(self, key: str, /) -> bool:
+        """Tell whether a call came for a key since this was asked last."""
+        used = False
+        for number in range(len(self._bindings)):
+            shared = self._tokens.get((key, number))
+            if shared is not None:
+                used = shared.take_use() or used
+                shared.see_next_use()
+        return used
+
+
+def shared_tokens(store: TokenStore) -> SharedTokens:
+    """Return what all sessions over a store share in this process.
+
+    Raises:
+        ConfigurationError: The store cannot be told apart from others, or referred to weakly.
+    """
+    try:
+        shared = _SHARED.setdefault(store, SharedTokens())
+    except TypeError as error:
+        message = (
+            f"{type(store).__name__} must be hashable and weakly referable, as objects of plain "
+            "classes are, so that sessions over it can share one renewal"
+        )
+        raise ConfigurationError(message) from error
+    watch = getattr(store, "watch", None)
+    if callable(watch):
+        watch(shared)
+    return shared
+
+
+# What belongs to a store lives as long as the store: a store may be anybody's class, so it cannot
+# be kept on the object itself.
+_SHARED: Final[WeakKeyDictionary[TokenStore, SharedTokens]] = WeakKeyDictionary()

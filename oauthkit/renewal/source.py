@@ -1,0 +1,296 @@
+"""Hand out the token of one key: who uses what is at hand, and who waits for which renewal."""
+
+import copy
+from functools import partial
+from typing import Final
+
+import anyio
+import attrs
+
+from oauthkit.clock import Clock
+from oauthkit.errors import ConfigurationError, OAuthKitError, StoreError, TransportError
+from oauthkit.events import RenewalFailed, TokenRejected, TokenUnsaved
+from oauthkit.protocol.token import Token
+from oauthkit.renewal.completion import Completion, Guard, current_loop
+from oauthkit.renewal.performer import Performer
+from oauthkit.renewal.script import Plan, Wish
+from oauthkit.renewal.shared import Renewal, SharedToken
+from oauthkit.renewal.state import HeldToken, Moment, Step, TokenState, pause_after
+from oauthkit.renewal.status import SessionStatus, status_of
+
+_MOST_RENEWALS: Final = 5
+_PAUSE_AT_THE_END: Final = 0.1
+
+
+@attrs.frozen
+class Handed:
+    """What a call was handed.
+
+    Attributes:
+        held: The token.
+        fetched: Whether it was got from the server while this very call waited.
+    """
+
+    held: HeldToken
+    fetched: bool = False
+
+
+@attrs.define(eq=False)
+class TokenSource:
+    """Hand out the token of one key, and see to its renewal.
+
+    Attributes:
+        performer: Carries renewals out.
+        shared: What all sessions over the store know of the key.
+        completion: Sees renewals to their end.
+    """
+
+    performer: Performer
+    shared: SharedToken
+    completion: Completion
+    state: TokenState = attrs.field(init=False)
+    clock: Clock = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Put what every call looks at within reach."""
+        self.state = self.shared.state
+        self.clock = self.performer.exchange.clock
+
+    @property
+    def plan(self) -> Plan:
+        """What the renewals of this key may do."""
+        return self.performer.plan
+
+    def peek(self) -> HeldToken | None:
+        """Return the token at hand if it is fresh; this takes no lock, no I/O and no `await`."""
+        held = self.state.held
+        if held is not None and self.clock.monotonic() < held.good_until:
+            return held
+        return None
+
+    async def token(self, *, rejected: Token | None = None) -> Handed:
+        """Return a token that can be used, renewed if it has to be.
+
+        Args:
+            rejected: A token that an API answered 401 to; another one is returned, or the same
+                where asking again so soon would be futile.
+
+        Raises:
+            ReauthorizationRequired: There is nothing to renew it with.
+            OAuthKitError: It could not be renewed; `recovery` says what to do.
+        """
+        self.shared.used = True
+        if rejected is not None:
+            self.reject(rejected)
+        for _ in range(_MOST_RENEWALS):
+            handed = self._at_hand()
+            if handed is not None:
+                return handed
+            renewal = await self._awaited()
+            handed = self._handed_by(renewal, rejected)
+            if handed is not None:
+                return handed
+        raise _unsteady()
+
+    async def renewed(self) -> HeldToken:
+        """Return a new token, however fresh the one at hand is.
+
+        Raises:
+            OAuthKitError: As for `token`; the token at hand stays in use.
+        """
+        handed = await self.token()
+        if handed.fetched:
+            return handed.held
+        unwanted = handed.held.token.access_token
+        for _ in range(_MOST_RENEWALS):
+            renewal = self.shared.renewal_here()
+            if renewal is None:
+                renewal = self.begin(Wish(unwanted=unwanted))
+                await self.completion.wait(renewal.answered)
+            else:
+                await _until_told(renewal)
+            if renewal.error is not None:
+                raise _again(renewal.error)
+            # A server may give the same one again: then that is what this renewal came to.
+            held, for_this = renewal.held, renewal.wish.unwanted == unwanted
+            if held is not None and (for_this or held.token.access_token != unwanted):
+                return held
+        raise _unsteady()
+
+    def status(self, *, key: str | None) -> SessionStatus:
+        """Return how it stands with the token.
+
+        Args:
+            key: What the key is called there.
+        """
+        at = Moment(self.clock.monotonic(), self.clock.time(), loop=0.0)
+        return status_of(self.state, at, key=key, renewing=self.shared.renewing)
+
+    async def settled(self) -> None:
+        """Wait for the renewals on their way, this source's and its siblings'."""
+        await self.completion.drain()
+        await self.answered()
+
+    async def answered(self) -> None:
+        """Wait for the renewal of this key on its way, as far as its callers wait for it."""
+        renewal = self.shared.renewal_here()
+        if renewal is not None:
+            await renewal.answered.wait()
+
+    def reject(self, rejected: Token) -> None:
+        """Note that an API answered 401 to a token, so that it is renewed before the next use."""
+        renewing = self.shared.renewal_here() is not None
+        now = self.clock.monotonic()
+        if self.state.reject(rejected, self.plan.policy, now, renewing=renewing):
+            self.performer.emit(TokenRejected(key=self.plan.key))
+
+    def begin(self, wish: Wish, *, refusal: OAuthKitError | None = None) -> Renewal:
+        """Begin a renewal beside the caller.
+
+        Args:
+            wish: What it is for.
+            refusal: What its callers get where a mere look at the store finds nothing.
+        """
+        renewal = self.shared.renewal = Renewal(wish)
+        self.completion.start(partial(self._renew, renewal, refusal), partial(self._end, renewal))
+        return renewal
+
+    # Who waits for what
+
+    def _at_hand(self) -> Handed | None:
+        """Return the token at hand if it can be used without waiting, and see to its renewal."""
+        held, now = self.state.held, self.clock.monotonic()
+        renewing = self.shared.renewal_here() is not None
+        step = self.state.step(now, renewing=renewing)
+        if step is Step.WAIT or held is None:
+            return None
+        if step is Step.USE_AND_RENEW:
+            self.begin(Wish(beside=True))
+        return Handed(held)
+
+    async def _awaited(self) -> Renewal:
+        """Wait for the renewal on its way, or for a new one."""
+        renewal = self.shared.renewal_here()
+        if renewal is not None:
+            await _until_told(renewal)
+            return renewal
+        failure, pause = self.state.failure, self.state.resume_at - self.clock.monotonic()
+        if failure is None or pause <= 0:
+            renewal = self.begin(Wish())
+        else:
+            refusal = _again(failure, retry_after=pause)
+            if not isinstance(refusal, OAuthKitError) or isinstance(refusal, StoreError):
+                raise refusal
+            # The server is not asked now; another process may have been luckier.
+            renewal = self.begin(Wish(only_look=True), refusal=refusal)
+        await self.completion.wait(renewal.answered)
+        return renewal
+
+    def _handed_by(self, renewal: Renewal, rejected: Token | None) -> Handed | None:
+        """Return what a renewal that was waited for leads to; None is one more round."""
+        if renewal.error is not None:
+            usable = self.state.usable(self.clock.monotonic())
+            if usable is not None and not renewal.told and usable.token != rejected:
+                return Handed(usable)
+            raise _again(renewal.error)
+        handed = self._at_hand()
+        if handed is None or not renewal.fetched or renewal.held is None:
+            return handed
+        return attrs.evolve(handed, fetched=handed.held.token == renewal.held.token)
+
+    # One renewal
+
+    async def _renew(self, renewal: Renewal, refusal: OAuthKitError | None, guard: Guard) -> None:
+        """Renew, and let everybody know; what goes wrong is theirs to raise."""
+        try:
+            ended = await self.performer.perform(self.state, renewal, guard)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not make a storm
+            self._failed(renewal, error, refusal)
+            return
+        renewal.held, renewal.fetched, renewal.error = ended.held, ended.fetched, None
+        if ended.held is not None:
+            self.state.succeeded(self.clock.monotonic())
+        else:
+            renewal.error = refusal
+
+    def _failed(self, renewal: Renewal, error: Exception, refusal: OAuthKitError | None) -> None:
+        if refusal is not None:  # the pause goes on as it is
+            # Another server's token in the store is nothing that a pause will mend.
+            renewal.error = error if isinstance(error, ConfigurationError) else refusal
+            return
+        renewal.error = error
+        now, policy = self.clock.monotonic(), self.plan.policy
+        usable = self.state.usable(now) is not None
+        pause = self.state.failed(error, policy, now)
+        self.performer.emit(
+            RenewalFailed(key=self.plan.key, error=error, usable=usable, pause=pause)
+        )
+
+    def _end(self, renewal: Renewal, guard: Guard) -> None:
+        if renewal.held is None and renewal.error is None and not renewal.wish.only_offer:
+            renewal.error = TransportError("the event loop ended before the renewal did")
+        if self.shared.renewal is renewal:
+            self.shared.renewal = None
+        renewal.end()
+        if self.state.unsaved is not None and not renewal.wish.only_offer:
+            if guard.ending.is_set():
+                self._tell_unsaved()
+            else:
+                self._offer_beside()
+
+    # What the store has not taken
+
+    def _offer_beside(self) -> None:
+        """Offer the store what it has not taken, again and again, whether calls come or not."""
+        here = current_loop()
+        if self.shared.offering is not here:  # one that has ended offers nothing any more
+            self.shared.offering = here
+            self.completion.start(self._offer, self._end_offers)
+
+    async def _offer(self, guard: Guard) -> None:
+        guard.critical = True
+        guard.idle.set()
+        offers = 0
+        while self.state.unsaved is not None:
+            offers += 1
+            with anyio.move_on_after(pause_after(offers, self.plan.policy)):
+                await guard.ending.wait()
+                await anyio.sleep(_PAUSE_AT_THE_END)
+            # In this very task: an event loop that is shut down begins no other.
+            renewal = self.shared.renewal = Renewal(Wish(only_offer=True))
+            try:
+                await self._renew(renewal, None, guard)
+            finally:
+                self._end(renewal, guard)
+
+    def _end_offers(self, guard: Guard) -> None:
+        self.shared.offering = None
+        if self.state.unsaved is not None:
+            self._tell_unsaved()
+
+    def _tell_unsaved(self) -> None:
+        failure = self.state.failure
+        error = failure if isinstance(failure, OAuthKitError) else StoreError("it was not asked")
+        self.performer.emit(TokenUnsaved(key=self.plan.key, error=error))
+
+
+async def _until_told(renewal: Renewal) -> None:
+    """Wait for what callers wait for; of a renewal that goes on without them, for its end."""
+    await (renewal.done if renewal.answered.is_set() else renewal.answered).wait()
+
+
+def _again(error: Exception, *, retry_after: float | None = None) -> Exception:
+    """Return an error for one more waiter: a shared one would collect everybody's traceback."""
+    try:
+        clone = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an exception of another's that cannot be copied
+        return error
+    clone.__cause__ = error.__cause__
+    if retry_after is not None and isinstance(clone, OAuthKitError):
+        clone.retry_after = retry_after
+    return clone
+
+
+def _unsteady() -> StoreError:
+    message = "the token at hand changed again and again while it was waited for; try later"
+    return StoreError(message)

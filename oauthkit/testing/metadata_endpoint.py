@@ -1,0 +1,44 @@
+"""Where the fake server says what it is (RFC 8414 §3, OpenID Connect Discovery 1.0 §4)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from oauthkit.protocol.discovery import metadata_locations
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, Origin
+from oauthkit.testing.dialects import json_response
+from oauthkit.testing.state import AuthorizationServerState
+
+
+def is_for_metadata(state: AuthorizationServerState, request: HTTPRequest) -> bool:
+    """Tell whether a request is for the metadata, at either of the places where it may be."""
+    asked = Origin.of(request.url), urlsplit(request.url).path
+    places = metadata_locations(state.issuer)
+    return asked in [(Origin.of(place), urlsplit(place).path) for place in places]
+
+
+def metadata_answer(state: AuthorizationServerState) -> HTTPResponse:
+    """Return the metadata document."""
+    return json_response(HTTPStatus.OK, _document(state))
+
+
+def _document(state: AuthorizationServerState) -> Mapping[str, object]:
+    public = state.client_secret is None
+    secret = ["client_secret_basic", "client_secret_post"]
+    said = {
+        "issuer": state.issuer,
+        "authorization_endpoint": state.server.authorization_endpoint,
+        "token_endpoint": state.server.token_endpoint,
+        "response_types_supported": ["code"],
+        "grant_types_supported": [
+            "authorization_code",
+            "client_credentials",
+            "password",
+            "refresh_token",
+        ],
+        "token_endpoint_auth_methods_supported": ["none"] if public else secret,
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        **state.metadata,
+    }
+    return {name: value for name, value in said.items() if value is not None}

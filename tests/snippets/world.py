@@ -1,0 +1,158 @@
+"""Who answers under the names of the pages: auth.example, the APIs, and a few odd servers."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from oauthkit.testing import DocumentedSystems, FakeAuthorizationServer
+
+from .internet import ASGI, Internet
+from .providers import CLIENT_ID, CLIENT_SECRET, PROVIDERS, Provider, read_form
+
+HOSTS: Final = (
+    "api.acme.example",
+    "api.example",
+    "auth.example",
+    "broker.example",
+    "files.example",
+    "forge.example",
+    "identity.example",
+    "legacy.example",
+    "mtls.example",
+    "put.example",
+    "status.example",
+    "app.example",
+    "accounts.google.com",
+    "oauth2.googleapis.com",
+    "openidconnect.googleapis.com",
+    "login.microsoftonline.com",
+    "graph.microsoft.com",
+    "github.com",
+    "api.github.com",
+    "acme.eu.auth0.com",
+    "sso.acme.example",
+)
+
+_ANSWERS: Final[Mapping[str, object]] = {
+    "/inbox": ["a letter"],
+    "/userinfo": {"sub": "ada"},
+    "/1.1/test.php": {"counter": 228},
+}
+_OPEN: Final[Mapping[str, object]] = {
+    "/SayHello/sayHello": {"greeting": "Hello, Ada!"},
+    "/cgi-bin/nph-bib_query": {"body": "1999ApJ...517..565P"},
+    "/health": {"status": "good"},
+}
+"""What skips authentication."""
+
+
+@attrs.define(eq=False)
+class World:
+    """What is behind the internet of one test.
+
+    Attributes:
+        internet: The names.
+        fake: The authorization server auth.example, and the APIs that take its tokens.
+        systems: Two of the documented systems, C at identity.example and E at put.example.
+        down: Hosts that answer 503 with `Retry-After: 7`.
+        userinfo_is_down: Whether auth.example's /userinfo does.
+    """
+
+    internet: Internet
+    fake: FakeAuthorizationServer = attrs.field(
+        factory=lambda: FakeAuthorizationServer(
+            client_id=CLIENT_ID, client_secret=CLIENT_SECRET, clock=time, expires_in=3600
+        )
+    )
+    systems: DocumentedSystems = attrs.field(factory=lambda: DocumentedSystems(clock=time))
+    down: set[str] = attrs.field(factory=set[str])
+    userinfo_is_down: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Give every name to who answers there."""
+        with_token = self.fake.asgi(_api)
+        sites: dict[str, ASGI] = {
+            "auth.example": with_token,
+            "files.example": with_token,
+            "api.example": _by_path(_OPEN, with_token),
+            "status.example": _by_path(_OPEN, with_token),
+            "mtls.example": _under("auth.example", with_token),
+            "legacy.example": self._legacy,
+            "broker.example": self._broker,
+            "identity.example": _under("localhost", self.systems.asgi()),
+            "put.example": _under("localhost", self.systems.asgi()),
+            "forge.example": JSONResponse({"error": "bad_refresh_token"}),
+        }
+        self.internet.visits.clear()
+        self.internet.tunnels.clear()
+        self.internet.errors.clear()
+        self.internet.sites = {host: self._unless_down(host, site) for host, site in sites.items()}
+
+    def provide(self, text: str) -> Provider:
+        """Let the provider be there whose token endpoint's host is in a text, and return it."""
+        (provider,) = [p for p in (kind() for kind in PROVIDERS) if p.host in text]
+        provider.mount(self.internet)
+        return provider
+
+    def browse(self, prompt: str) -> str:
+        """Do as a person does who reads a prompt: open the URL, and say where that led.
+
+        Args:
+            prompt: What is on the screen.
+        """
+        (url,) = [word for word in prompt.split() if word.startswith("https://")]
+        return httpx.get(url).headers["location"]
+
+    def _unless_down(self, host: str, site: ASGI) -> ASGI:
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            down = host in self.down or (self.userinfo_is_down and scope["path"] == "/userinfo")
+            out_of_order = Response(status_code=503, headers={"retry-after": "7"})
+            await (out_of_order if down else site)(scope, receive, send)
+
+        return answer
+
+    async def _legacy(self, scope: Any, receive: Any, send: Any) -> None:
+        """Take a password in multipart, and answer in names of its own."""
+        request = Request(scope, receive)
+        assert request.headers["content-type"].startswith("multipart/form-data")
+        body = await request.body()
+        for value in (CLIENT_ID, CLIENT_SECRET, "ada", "lovelace", "acme"):
+            assert value.encode() in body
+        token = self.fake.issue().access_token
+        answer = JSONResponse({"AccessToken": token, "ValidForSeconds": "60"})
+        await answer(scope, receive, send)
+
+    async def _broker(self, scope: Any, receive: Any, send: Any) -> None:
+        """Trade a token for another one."""
+        fields = await read_form(Request(scope, receive))
+        assert fields["requested_token_use"] == "on_behalf_of"
+        token = self.fake.issue().access_token
+        answer = {"access_token": token, "token_type": "Bearer", "expires_in": 60}
+        await JSONResponse(answer)(scope, receive, send)
+
+
+def _api(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json=_ANSWERS.get(request.url.path, {"pages": 3}))
+
+
+def _by_path(answers: Mapping[str, object], otherwise: ASGI) -> ASGI:
+    async def site(scope: Any, receive: Any, send: Any) -> None:
+        found = answers.get(scope["path"])
+        await (otherwise if found is None else JSONResponse(found))(scope, receive, send)
+
+    return site
+
+
+def _under(host: str, site: ASGI) -> ASGI:
+    """Be the same site under another name."""
+
+    async def renamed(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"host", host.encode()), *(h for h in scope["headers"] if h[0] != b"host")]
+        await site({**scope, "headers": headers}, receive, send)
+
+    return renamed

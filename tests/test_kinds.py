@@ -1,0 +1,534 @@
+"""A wrong kind of thing, thrown at each parameter of the public API."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Literal, TypedDict, cast
+
+import attrs
+import httpx
+import pytest
+
+import oauthkit
+from oauthkit import (
+    AsyncTokenSession,
+    AuthorizationCode,
+    AuthorizationRequest,
+    AuthorizationServer,
+    ClientCredentials,
+    ClientSecretBasic,
+    ClientSecretPost,
+    ConfigurationError,
+    ErrorRule,
+    JSONRequest,
+    MemoryStore,
+    PublicClient,
+    RefreshToken,
+    RenewalPolicy,
+    ResourceOwnerPassword,
+    SealedStore,
+    SQLiteStore,
+    Token,
+    XMLRequest,
+    discover,
+    fetch_token,
+    keeper,
+    parse_challenges,
+    rename_fields,
+    secret,
+)
+from oauthkit.kinds import check_kind, checked
+from oauthkit.protocol.metadata import ServerMetadata
+from oauthkit.services import ads, auth_v1, hello, id_secret, put_auth
+
+CANARY = "canary"
+SERVER = AuthorizationServer(
+    "https://auth.example/token", authorization_endpoint="https://auth.example/authorize"
+)
+APP = PublicClient("app")
+GRANT = ClientCredentials()
+URL = "https://auth.example/token"
+
+
+@attrs.frozen
+class Stranger:
+    """Be of a kind that nothing takes; whatever prints it shows the canary."""
+
+    text: str = CANARY
+
+
+@attrs.frozen(kw_only=True)
+class OwnGrant(oauthkit.GrantStrategy):
+    grant_type = "own"
+    assertion: str = secret()
+    hint: str | None = secret(default=None)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"assertion": self.assertion}
+
+
+GOOD_METADATA: dict[Any, Any] = {
+    str | None: URL,
+    tuple[str, ...] | None: ("S256",),
+    bool: False,
+    Mapping[str, Any]: {},
+}
+METADATA = {field.name: GOOD_METADATA[field.type] for field in attrs.fields(ServerMetadata)}
+
+
+# What each callable takes, all of it good: one after the other is replaced by a stranger.
+CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
+    (
+        Token,
+        {
+            "access_token": "a",
+            "token_type": "Bearer",
+            "issued_at": 1,
+            "expires_at": 2.0,
+            "refresh_token": "r",
+            "refresh_expires_at": 3,
+            "scope": "s",
+            "id_token": "i",
+            "issuer": "https://auth.example",
+            "token_endpoint": URL,
+            "client_id": "app",
+            "unknown": {},
+            "extra": {},
+        },
+    ),
+    (
+        AuthorizationServer,
+        {
+            "token_endpoint": URL,
+            "issuer": URL,
+            "authorization_endpoint": URL,
+            **METADATA,
+            "request_format": oauthkit.JSON,
+            "accept": "application/json",
+            "adapt": dict,
+            "adapt_request": dict,
+            "token_class": Token,
+            "default_token_type": "Bearer",
+            "allow_plain_http": False,
+        },
+    ),
+    (PublicClient, {"client_id": "app"}),
+    (ClientSecretBasic, {"client_id": "app", "client_secret": "s", "raw": True}),
+    (ClientSecretPost, {"client_id": "app", "client_secret": "s"}),
+    (
+        ClientCredentials,
+        {
+            "scope": "a",
+            "request_format": oauthkit.XML,
+            "additional": {},
+            "refresh_additional": {},
+        },
+    ),
+    (
+        AuthorizationCode,
+        {
+            "code": "c",
+            "redirect_uri": "https://a.example",
+            "code_verifier": "v" * 43,
+            "token_endpoint": URL,
+            "extra": {},
+        },
+    ),
+    (RefreshToken, {"refresh_token": "r", "scope": ["a"]}),
+    (ResourceOwnerPassword, {"username": "ada", "password": "p", "scope": None}),
+    (OwnGrant, {"assertion": "a", "hint": "h"}),
+    (JSONRequest, {"content_type": "text/json"}),
+    (XMLRequest, {"root": "r", "namespace": "n", "content_type": "text/xml"}),
+    (rename_fields, {"names": {}}),
+    (parse_challenges, {"values": ["Bearer"]}),
+    (
+        AuthorizationRequest.new,
+        {
+            "server": SERVER,
+            "client_id": "app",
+            "redirect_uri": "https://app.example/callback",
+            "scope": ["a"],
+            "additional": {},
+            "return_to": "/inbox",
+        },
+    ),
+    (
+        RenewalPolicy,
+        {
+            "leeway": 1,
+            "jitter": 0.5,
+            "timeout": 1,
+            "save_timeout": 1,
+            "recheck": 1,
+            "default_life": 1,
+            "longest_pause": 1,
+            "idle_life": 1,
+            "concurrency": 1,
+            "renew_without_lease": True,
+            "capacity": 1,
+        },
+    ),
+    (MemoryStore, {"capacity": 1, "lease_seconds": 60, "clock": float}),
+    (SQLiteStore, {"path": "tokens.db", "lease_seconds": 60}),
+    (SealedStore, {"store": MemoryStore(), "keys": {"k": b"k" * 16}, "name": "n"}),
+    (ads.Environment, {"name": "a", "default": URL}),
+    (ads.authorization_server, {"environment": ads.NEW, "allow_plain_http": None}),
+    (
+        auth_v1.authorization_server,
+        {"base_url": URL, "request_format": oauthkit.JSON, "allow_plain_http": True},
+    ),
+    *(
+        (
+            module.authorization_server,
+            {where: URL, "authorization_endpoint": URL, "issuer": URL, "allow_plain_http": True},
+        )
+        for module, where in (
+            (hello, "base_url"),
+            (put_auth, "base_url"),
+            (id_secret, "token_endpoint"),
+        )
+    ),
+    (auth_v1.with_windows_authentication, {"grant": GRANT, "enabled": True}),
+]
+CASES = [
+    pytest.param(function, good, name, id=f"{function.__module__}.{function.__qualname__}-{name}")
+    for function, good in CALLS
+    for name in good
+]
+
+
+@pytest.mark.parametrize("function, good, name", CASES)
+def test_a_wrong_kind_is_refused_by_name(
+    function: Callable[..., object], good: dict[str, Any], name: str
+) -> None:
+    function(**good)
+
+    with pytest.raises(ConfigurationError, match="not a Stranger") as caught:
+        function(**{**good, name: Stranger()})
+
+    assert f"{name}= takes " in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("function, good, name", CASES)
+def test_what_is_missing_comes_as_none_and_is_refused_unless_it_may(
+    function: Callable[..., object], good: dict[str, Any], name: str
+) -> None:
+    told = ""
+    try:
+        function(**{**good, name: None})
+    except ConfigurationError as error:
+        told = str(error)
+
+    assert not told or ("not None" in told and " or None," not in told)
+
+
+ALL: dict[str, Any] = {
+    "http": httpx.AsyncClient(),
+    "server": SERVER,
+    "client_auth": APP,
+    "grant": GRANT,
+    "base_url": "https://api.example",
+    "origins": ["https://b.example"],
+    "store": MemoryStore(),
+    "key": "ada",
+    "token": Token("a"),
+    "policy": RenewalPolicy(),
+    "token_http": httpx.AsyncClient(),
+    "clock": __import__("time"),
+    "on_event": print,
+    "cookies": False,
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_session_refuses_a_wrong_kind_by_name(name: str) -> None:
+    AsyncTokenSession(**ALL)
+    wrong: Any = {**ALL, name: Stranger()}
+
+    with pytest.raises(ConfigurationError, match="not a Stranger") as caught:
+        AsyncTokenSession(**wrong)
+
+    assert f"{name}= takes " in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong, told",
+    [
+        ({"store": "tokens.db"}, r'MemoryStore\(\) or SQLiteStore\("tokens.db"\)'),
+        ({"token": {"access_token": CANARY}}, r"takes a Token or None, not a dict; .*from_dict"),
+        ({"policy": RenewalPolicy}, "policy= takes a RenewalPolicy, not the class RenewalPolicy"),
+        ({"server": "https://auth.example/token"}, r'such as AuthorizationServer\("https://…"\)'),
+        ({"grant": "client_credentials"}, r"not a str; such as ClientCredentials\(\)"),
+        ({"client_auth": ("id", CANARY)}, r'a tuple; such as ClientSecretBasic\("id", "secret"\)'),
+        ({"key": 17}, "key= takes a text or None, not an int"),
+    ],
+)
+async def test_a_session_says_what_would_have_been_right(wrong: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        AsyncTokenSession(**{**ALL, **wrong})
+
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["key", "grant"])
+async def test_another_key_of_a_wrong_kind_is_refused_at_once(name: str) -> None:
+    wrong: Any = {"key": "ada", name: Stranger()}
+    session = AsyncTokenSession(**ALL)
+
+    with pytest.raises(ConfigurationError, match=f"for_key: {name}= takes .*, not a Stranger"):
+        session.for_key(**wrong)
+
+
+@pytest.mark.parametrize("name", ["http", "server", "client_auth", "grant", "timeout", "clock"])
+async def test_fetch_token_refuses_a_wrong_kind_before_anything_is_sent(name: str) -> None:
+    good = {n: ALL[n] for n in ("http", "server", "client_auth", "grant")}
+    wrong: Any = {**good, name: Stranger()}
+
+    with pytest.raises(ConfigurationError, match=r"not .*Stranger") as caught:
+        await fetch_token(**wrong)
+
+    assert name in str(caught.value) or "httpx.AsyncClient" in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"session": Stranger()}, {"in_use": Stranger()}])
+async def test_a_keeper_refuses_a_wrong_kind(wrong: Any) -> None:
+    arguments: dict[str, Any] = {"session": AsyncTokenSession(**ALL), **wrong}
+
+    with pytest.raises(ConfigurationError, match="not a Stranger") as caught:
+        async with keeper(arguments.pop("session"), **arguments):
+            raise AssertionError
+
+    assert f"keeper: {next(iter(wrong))}" in str(caught.value)
+
+
+SERVICES: list[tuple[Callable[..., Awaitable[object]], dict[str, Any]]] = [
+    (hello.say_hello, {"first_name": "Ada", "base_url": "https://a.example"}),
+    (
+        ads.get_bibcode,
+        {"bibcode": "b", "db_key": "d", "data_type": "t", "environment": ads.NEW},
+    ),
+    (
+        ads.test,
+        {
+            "counter": 1,
+            "cache_control": "c",
+            "content_type": "t",
+            "postman_token": "p",
+            "environment": ads.NEW,
+            "server": "https://a.example",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "service, good, name",
+    [
+        pytest.param(service, good, name, id=f"{service.__name__}-{name}")
+        for service, good in SERVICES
+        for name in good
+    ],
+)
+async def test_a_service_refuses_a_wrong_kind_before_anything_is_sent(
+    service: Callable[..., Awaitable[object]], good: dict[str, Any], name: str
+) -> None:
+    session = AsyncTokenSession(**ALL)
+
+    with pytest.raises(ConfigurationError, match=f"{name}= takes .*, not a Stranger"):
+        await service(session, **{**good, name: Stranger()})
+
+
+@pytest.mark.parametrize("service, good", SERVICES)
+async def test_a_service_refuses_what_is_no_session(
+    service: Callable[..., Awaitable[object]], good: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigurationError, match="session takes an AsyncTokenSession, not an Asy"):
+        await service(httpx.AsyncClient(), **good)
+
+
+def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
+    """A parameter that comes later is in the tables above, or here with the reason."""
+    thrown: dict[Any, set[str]] = {}
+    for function, good in CALLS:
+        thrown.setdefault(getattr(function, "__func__", function), set()).update(good)
+    elsewhere = {
+        "self", "cls",
+        # checked by themselves, with words of their own
+        "errors", "success_status", "values", "clock",
+    }  # fmt: skip
+    for function, names in thrown.items():
+        parameters = set(inspect.signature(function).parameters) - elsewhere
+        if function in {RefreshToken, AuthorizationCode, ResourceOwnerPassword, OwnGrant}:
+            # of their base, as ClientCredentials
+            parameters -= {"request_format", "additional", "refresh_additional"}
+        assert parameters - names == set(), function
+    public = [getattr(oauthkit, name) for name in oauthkit.__all__]
+    assert {
+        value
+        for value in public
+        if (inspect.isfunction(value) or attrs.has(value if inspect.isclass(value) else int))
+        and value not in thrown
+    } == {
+        discover,  # tests/test_discovery.py
+        fetch_token,
+        keeper,
+        secret,
+        ErrorRule,  # says more than a kind: tests/protocol/test_refusals.py
+        oauthkit.Rejection,  # the same: tests/protocol/test_rejection.py
+        AuthorizationRequest,  # `new` makes it
+        oauthkit.Authentication,
+        oauthkit.Challenge,
+        oauthkit.FormRequest,
+        oauthkit.MultipartRequest,
+        oauthkit.GrantStrategy,
+        oauthkit.SessionStatus,
+    }
+
+
+# The reading of annotations
+
+
+class Kept(TypedDict):
+    name: str
+
+
+@pytest.mark.parametrize(
+    "kind, value",
+    [
+        (float, 1),
+        (int, 1),
+        (str | None, None),
+        (None, None),
+        (type[Any], int),
+        (type[list[int]], list),
+        (dict[str, int], {}),
+        (Kept, {}),
+        (Literal["a"], "b"),  # whatever cannot be looked at
+        ("AuthorizationServer", 1),
+        (Any, 1),
+        (object, 1),
+    ],
+)
+def test_a_kind_that_fits_or_cannot_be_looked_at_passes(kind: Any, value: object) -> None:
+    check_kind("it", value, kind)
+
+
+@pytest.mark.parametrize(
+    "kind, value, told",
+    [
+        (float, True, "a number, not a bool"),
+        (int, 1.5, "a whole number, not a float"),
+        (int, True, "a whole number, not a bool"),
+        (bool, 1, "True or False, not an int"),
+        (None, 1, "None, not an int"),
+        (type[Token], Token("a"), "a class such as Token, not a Token"),
+        (type[Token], dict, "a class such as Token, not the class dict"),
+        (dict[str, int], [], "a dict, not a list"),
+        (Callable[[], None], 1, "something that can be called, not an int"),
+        (
+            oauthkit.RequestFormat,
+            "json",
+            r"a RequestFormat with encode\(\), not a str; such as FORM",
+        ),
+        (
+            oauthkit.RequestFormat,
+            JSONRequest,
+            r"a RequestFormat with encode\(\), not the class JSONRequest",
+        ),
+    ],
+)
+def test_another_kind_is_named_with_what_is_taken(kind: Any, value: object, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^it takes {told}"):
+        check_kind("it", value, kind)
+
+
+def test_an_argument_that_is_missing_is_named_by_python_itself() -> None:
+    with pytest.raises(TypeError, match="'client_secret'") as caught:
+        ClientSecretBasic("app")  # pyright: ignore[reportCallIssue]
+
+    assert caught.value.__traceback__ is not None
+
+
+def test_a_fault_in_ones_own_class_keeps_the_frames_that_show_it() -> None:
+    @attrs.frozen(kw_only=True)
+    class Faulty(OwnGrant):
+        def __attrs_post_init__(self) -> None:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError) as caught:
+        Faulty(assertion="a")
+
+    assert [entry.name for entry in caught.traceback][-1] == "__attrs_post_init__"
+    assert "__init__" not in [entry.name for entry in caught.traceback]
+
+
+def test_a_class_whose_own_annotations_are_texts_still_takes_texts_only() -> None:
+    @attrs.frozen(kw_only=True)
+    class Quoted(OwnGrant):
+        assertion: "str" = secret()  # noqa: RUF009 - a field of attrs
+
+    with pytest.raises(ConfigurationError, match="a secret is a text, not an int"):
+        Quoted(assertion=17)  # type: ignore[arg-type]
+
+
+def test_a_class_without_a_constructor_of_its_own_is_checked_by_its_base() -> None:
+    @attrs.frozen(init=False)
+    class Plain(PublicClient):
+        pass
+
+    with pytest.raises(ConfigurationError, match="PublicClient: client_id= takes a text"):
+        Plain(17)  # type: ignore[arg-type]
+
+
+def test_a_checked_function_is_called_as_it_was() -> None:
+    @checked
+    def add(a: int, /, b: int = 2, *, c: int = 3) -> int:
+        return a + b + c
+
+    assert add(1) + add(1, b=1) + add(1, 1, c=1) == 6 + 5 + 3
+    with pytest.raises(ConfigurationError, match="c= takes a whole number, not a str"):
+        add(1, c="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@attrs.frozen(kw_only=True)
+class Tagged(Token):
+    """A token of somebody's own, whose fields are what the JSON of an answer becomes."""
+
+    tags: tuple[str, ...] = ()
+    note: Annotated[str, "for people"] = ""
+    level: str = attrs.field(default="", converter=str)
+
+
+def test_what_a_users_own_class_declares_is_left_to_its_converters() -> None:
+    """Nothing of an answer may be lost for a list in place of a tuple."""
+    kept = {"access_token": "a", "extra": {"tags": ["a"], "note": "n", "level": "3"}}
+    found = Tagged.from_dict(kept)
+    assert (list(found.tags), found.note, found.level) == (["a"], "n", "3")
+    with pytest.raises(ConfigurationError, match="access_token= takes a text"):
+        Tagged(17)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_constructor_of_a_users_own_takes_what_it_likes() -> None:
+    @attrs.frozen(init=False)
+    class Spaced(ClientCredentials):
+        def __init__(self, scope: list[str]) -> None:
+            cast(Any, self).__attrs_init__(scope=" ".join(scope))
+
+    assert Spaced(["a", "b"]).scope == "a b"
+
+
+def test_an_annotated_kind_is_the_kind() -> None:
+    @checked
+    def take(text: Annotated[str, "for people"]) -> str:
+        return text
+
+    assert take("a") == "a"
+    with pytest.raises(ConfigurationError, match="text= takes"):
+        take(17)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_server_takes_the_list_of_methods_that_its_metadata_has() -> None:
+    server = AuthorizationServer(URL, code_challenge_methods_supported=["S256"])
+    assert server.code_challenge_methods_supported == ("S256",)
