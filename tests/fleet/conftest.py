@@ -1,7 +1,9 @@
 """Real processes, and a Redis server of one's own."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
@@ -11,6 +13,7 @@ from .redis_server import RedisServer
 from .settings import Place
 
 MINUTES: Final = 1.0
+MEMORY: Final = "/dev/shm"  # noqa: S108 - a directory of its own is made in it
 AROUND: Final = 120
 """Seconds that a test may take beside what it was asked to."""
 
@@ -66,11 +69,22 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    """Give a directory that no other program's writes keep waiting, where the system has such.
+
+    A disk that takes seconds for a write keeps a process from its store, and nobody has noted it.
+    Who is killed or stopped finds the same file there as on a disk.
+    """
+    with TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as directory:
+        yield Path(directory)
+
+
 @pytest.fixture(params=["SQLite", "Redis"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, in_memory: Path) -> Place:
     """Say where the fleet's store is."""
     if request.param == "SQLite":
-        return Place(path=str(tmp_path / "tokens.db"))
+        return Place(path=str(in_memory / "tokens.db"))
     server: RedisServer = request.getfixturevalue("redis_server")
     return Place(port=server.port)
 

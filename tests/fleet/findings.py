@@ -107,7 +107,7 @@ def _story(fleet: Fleet, record: Record, lost: Repetition) -> str:
     """
     began, pids, key = lost.before.at, {lost.before.pid, lost.again.pid}, lost.again.key
     told = [
-        *((stop.at, f"{stop.pid} stopped for {stop.seconds:.2f}") for stop in fleet.stops),
+        *((stop.at, f"{stop.pid} stopped for {stop.seconds:.2f}") for stop in record.stops),
         *((at, f"{pid} killed") for pid, at in fleet.kills.items()),
         *((away.at, f"store away for {away.seconds:.2f}") for away in fleet.outages),
         *((line["at"], f"{line['pid']} {line['what']}") for line in _notes(fleet, pids, key)),

