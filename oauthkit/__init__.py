@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         TransportError,
     )
     from oauthkit.keeping import keeper
-    from oauthkit.operations import fetch_token
+    from oauthkit.operations.token import fetch_token
     from oauthkit.protocol.authorization import AuthorizationRequest
     from oauthkit.protocol.challenge import Challenge, parse_challenges
     from oauthkit.protocol.client_auth import (
@@ -154,7 +154,7 @@ _NAMES: Final = {
         "TransportError",
     ),
     "oauthkit.keeping": ("keeper",),
-    "oauthkit.operations": ("fetch_token",),
+    "oauthkit.operations.token": ("fetch_token",),
     "oauthkit.protocol.authorization": ("AuthorizationRequest",),
     "oauthkit.protocol.challenge": ("Challenge", "parse_challenges"),
     "oauthkit.protocol.client_auth": (

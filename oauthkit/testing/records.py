@@ -29,6 +29,20 @@ class TokenRequest:
 
 
 @attrs.frozen(kw_only=True)
+class EndpointRequest(TokenRequest):
+    """What came to another endpoint of the server, and the status it was answered with.
+
+    Attributes:
+        parameters: The body's parameters; none where it cannot be read.
+        method: Such as `POST`.
+        url: As it came, query included.
+    """
+
+    method: str
+    url: str
+
+
+@attrs.frozen(kw_only=True)
 class APIRequest:
     """What came to the API, and the status it was answered with.
 

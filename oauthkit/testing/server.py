@@ -1,10 +1,10 @@
 """An authorization server, and an API behind it, that live in a test."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
@@ -27,7 +27,7 @@ from oauthkit.testing.reading import (
     media_type,
     read_parameters,
 )
-from oauthkit.testing.records import APIRequest, TokenRequest
+from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
 from oauthkit.testing.sockets import LoopbackServer
 from oauthkit.testing.state import AuthorizationServerState
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import respx
 
 
-Endpoint = Literal["token", "metadata"]
-"""What of the authorization server can go wrong."""
+Endpoint = Literal["token", "authorize", "metadata"]
+"""What the authorization server has, each with faults on demand."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -90,11 +90,14 @@ class FakeAuthorizationServer(AuthorizationServerState):
             and None leaves one out.
         token_requests: Every token request so far.
         metadata_requests: When the metadata was asked for so far, in seconds since the epoch.
+        endpoint_requests: Every request so far to another endpoint, by its name, such as `revoke`.
         api_requests: Every request to the API that was answered so far.
     """
 
     _faults: Mapping[Endpoint, Faults] = attrs.field(
-        factory=lambda: {"token": Faults(), "metadata": Faults()}, init=False, repr=False
+        factory=lambda: {endpoint: Faults() for endpoint in get_args(Endpoint)},
+        init=False,
+        repr=False,
     )
 
     def authorize(self, url: str, *, error: str | None = None) -> str:
@@ -162,12 +165,9 @@ class FakeAuthorizationServer(AuthorizationServerState):
             request: `/token`, `/authorize` and the metadata are of the authorization server;
                 anything else, on any host, is the API.
         """
-        if is_for_metadata(self, request):
-            return self._metadata_answer()
-        if self._at_endpoint(request, "token"):
-            return self._token_answer(request)
-        if self._at_endpoint(request, "authorize"):
-            return self._authorize_answer(request)
+        endpoint = self._endpoint_of(request)
+        if endpoint is not None:
+            return self._answer_at(endpoint, request)
         return self._record(request, self._api_answer(request), at=self.clock.time())
 
     async def respond(self, request: HTTPRequest, *, api: Api | None = None) -> HTTPResponse:
@@ -181,18 +181,12 @@ class FakeAuthorizationServer(AuthorizationServerState):
             LostAnswerError: The connection is to be cut.
         """
         await anyio.lowlevel.checkpoint()
-        if is_for_metadata(self, request):
-            faults = self._faults["metadata"]
-            response = self._metadata_answer(instead=faults.failure())
+        endpoint = self._endpoint_of(request)
+        if endpoint is not None:
+            faults = self._faults[endpoint]
+            response = self._answer_at(endpoint, request, instead=faults.failure())
             await faults.on_the_way_back(self.clock)
             return response
-        if self._at_endpoint(request, "token"):
-            faults = self._faults["token"]
-            response = self._token_answer(request, instead=faults.failure())
-            await faults.on_the_way_back(self.clock)
-            return response
-        if self._at_endpoint(request, "authorize"):
-            return self._authorize_answer(request)
         at, response = self.clock.time(), self._api_answer(request)
         if api is not None and response.status_code == HTTPStatus.OK:
             response = await call_api(api, request)
@@ -258,52 +252,50 @@ class FakeAuthorizationServer(AuthorizationServerState):
             session: AsyncTokenSession[httpx.Response] = AsyncTokenSession(**settings)
             yield await stack.enter_async_context(session)
 
-    def _at_endpoint(self, request: HTTPRequest, name: str) -> bool:
-        """Tell whether the request is for an endpoint of the authorization server."""
-        endpoint = f"{self.issuer}/{name}"
-        return (Origin.of(request.url), urlsplit(request.url).path) == (
-            Origin.of(endpoint),
-            urlsplit(endpoint).path,
-        )
+    def _endpoint_of(self, request: HTTPRequest) -> Endpoint | None:
+        """Return which endpoint of the authorization server a request is for; None for the API."""
+        if is_for_metadata(self, request):
+            return "metadata"
+        if Origin.of(request.url) != Origin.of(self.issuer):
+            return None
+        above, path = urlsplit(self.issuer).path, urlsplit(request.url).path
+        return _PATHS.get(path.removeprefix(above)) if path.startswith(above) else None
 
-    def _metadata_answer(self, *, instead: HTTPResponse | None = None) -> HTTPResponse:
-        """Return the metadata document, or what is answered instead, and write that down."""
-        self.metadata_requests.append(self.clock.time())
-        return instead or metadata_answer(self)
-
-    def _token_answer(
-        self, request: HTTPRequest, *, instead: HTTPResponse | None = None
+    def _answer_at(
+        self, endpoint: Endpoint, request: HTTPRequest, *, instead: HTTPResponse | None = None
     ) -> HTTPResponse:
-        """Return the token endpoint's answer, and write the request down.
+        """Return the answer of an endpoint, and write the request down.
 
         Args:
+            endpoint: Which one.
             request: What came.
             instead: What is answered, if the request is not to be worked on.
         """
-        at = self.clock.time()
-        response = instead or self.desk.answer(Check(request))
+        at, response = self.clock.time(), instead or _ANSWERS[endpoint](self, request)
+        self._write_down(endpoint, request, response, at=at)
+        return response
+
+    def _write_down(
+        self, endpoint: Endpoint, request: HTTPRequest, response: HTTPResponse, *, at: float
+    ) -> None:
+        if endpoint == "metadata":
+            self.metadata_requests.append(at)
+            return
         parameters: Mapping[str, object] = {}
         with suppress(UnreadableError):
             parameters = read_parameters(request)
-        self.token_requests.append(
-            TokenRequest(
-                parameters=parameters,
-                headers=request.headers,
-                content_type=media_type(request.headers),
-                status_code=response.status_code,
-                at=at,
-            )
-        )
-        return response
-
-    def _authorize_answer(self, request: HTTPRequest) -> HTTPResponse:
-        """Return the authorization endpoint's answer: the resource owner always agrees."""
-        try:
-            return HTTPResponse(HTTPStatus.FOUND, {"location": self.authorize(request.url)})
-        except ValueError as error:
-            return HTTPResponse(
-                HTTPStatus.BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode()
-            )
+        came: dict[str, Any] = {
+            "parameters": parameters,
+            "headers": request.headers,
+            "content_type": media_type(request.headers),
+            "status_code": response.status_code,
+            "at": at,
+        }
+        if endpoint == "token":
+            self.token_requests.append(TokenRequest(**came))
+        else:
+            written = EndpointRequest(method=request.method, url=request.url, **came)
+            self.endpoint_requests[endpoint].append(written)
 
     def _api_answer(self, request: HTTPRequest) -> HTTPResponse:
         """Return the path to who has a live access token, or a challenge (RFC 6750 §3)."""
@@ -331,3 +323,31 @@ class FakeAuthorizationServer(AuthorizationServerState):
             )
         )
         return response
+
+
+def _token_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> HTTPResponse:
+    return server.desk.answer(Check(request))
+
+
+def _authorize_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> HTTPResponse:
+    """Return the authorization endpoint's answer: the resource owner always agrees."""
+    try:
+        return HTTPResponse(HTTPStatus.FOUND, {"location": server.authorize(request.url)})
+    except ValueError as error:
+        return HTTPResponse(
+            HTTPStatus.BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode()
+        )
+
+
+def _metadata_answer(server: FakeAuthorizationServer, _request: HTTPRequest) -> HTTPResponse:
+    return metadata_answer(server)
+
+
+_ANSWERS: Final[
+    Mapping[Endpoint, Callable[[FakeAuthorizationServer, HTTPRequest], HTTPResponse]]
+] = {"token": _token_answer, "authorize": _authorize_answer, "metadata": _metadata_answer}
+"""What each endpoint does."""
+_PATHS: Final[Mapping[str, Endpoint]] = {
+    f"/{endpoint}": endpoint for endpoint in _ANSWERS if endpoint != "metadata"
+}
+"""Where they are below the issuer; the metadata is where its clients look for it."""

@@ -1,5 +1,6 @@
 """What the fake authorization server knows: its settings, its tokens, what came to it."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import attrs
@@ -13,7 +14,7 @@ from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.testing.dialects import RFC_6749
 from oauthkit.testing.granting import Desk, Dialect, Settings
 from oauthkit.testing.ledger import Ledger
-from oauthkit.testing.records import APIRequest, TokenRequest
+from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -30,6 +31,9 @@ class AuthorizationServerState(Settings):
         factory=list[TokenRequest], init=False, repr=False
     )
     metadata_requests: list[float] = attrs.field(factory=list[float], init=False, repr=False)
+    endpoint_requests: defaultdict[str, list[EndpointRequest]] = attrs.field(
+        factory=lambda: defaultdict[str, list[EndpointRequest]](list), init=False, repr=False
+    )
     api_requests: list[APIRequest] = attrs.field(factory=list[APIRequest], init=False, repr=False)
     desk: Desk = attrs.field(
         init=False,

@@ -1,22 +1,20 @@
-"""What is asked of an authorization server outside a session."""
+"""One token, for who keeps it elsewhere (RFC 6749 §4)."""
 
 import time
-from functools import partial
 from typing import Any
 
 from oauthkit.clock import Clock
-from oauthkit.exchange import Exchange
 from oauthkit.kinds import check_kind
+from oauthkit.operations.asking import Issuer, exchange_over
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.grants import GrantStrategy
-from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
-from oauthkit.transport import AsyncHTTPClient, check_async_client, send
+from oauthkit.transport import AsyncHTTPClient
 
 
 async def fetch_token(
     http: AsyncHTTPClient[Any],
-    server: AuthorizationServer,
+    server: Issuer,
     client_auth: ClientAuth,
     grant: GrantStrategy,
     *,
@@ -36,7 +34,7 @@ async def fetch_token(
 
     Args:
         http: Whose connections are used.
-        server: Who is asked.
+        server: Who is asked: a server, or `Discovered`.
         client_auth: Who asks.
         grant: By what right.
         timeout: Seconds for all of it, the retries that the grant allows included.
@@ -49,11 +47,7 @@ async def fetch_token(
         ReauthorizationRequired: The authorization code was sent before; nothing was sent now.
         ConfigurationError: Something does not fit; nothing was sent.
     """
-    check_async_client(http)
-    check_kind("fetch_token: server", server, AuthorizationServer)
     check_kind("fetch_token: client_auth", client_auth, ClientAuth)
     check_kind("fetch_token: grant", grant, GrantStrategy)
-    check_kind("fetch_token: timeout=", timeout, float)
-    check_kind("fetch_token: clock=", clock, Clock)
-    exchange = Exchange(partial(send, http), server, client_auth, clock=clock, timeout=timeout)
+    exchange = exchange_over("fetch_token", http, server, client_auth, timeout=timeout, clock=clock)
     return await exchange.token(grant)
