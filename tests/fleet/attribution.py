@@ -207,12 +207,15 @@ def _was_unanswered(record: Record, before: Exchange, first: Request, again: Exc
 
 
 def _was_woken(record: Record, again: Exchange, second: Request) -> bool:
-    """Tell whether the second presenter lost its lease between its last look and the first byte."""
+    """Tell whether the second presenter lost its lease between its last look and the first byte.
+
+    That byte leaves a moment after its sender has noted it, and a stop may come between the two:
+    what arrives after the end of a stop had not left before.
+    """
     return any(
         stop.pid in {again.pid, EVERYBODY}
-        and second.looked <= stop.at <= second.sent
-        and second.until <= stop.until
-        and stop.until <= again.at  # or the first byte had left before
+        and second.looked <= stop.at
+        and second.until <= stop.until <= again.at
         for stop in record.stops
     )
 

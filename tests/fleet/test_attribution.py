@@ -256,7 +256,7 @@ def test_a_save_after_the_repetition_is_no_excuse_and_no_obstacle() -> None:
         (9.9, 12.6, Cause.WOKEN),
         (9.9, 12.4, None),  # its lease was good when it woke up
         (9.7, 13.4, None),  # it looked at its lease after it woke up, or should have
-        (13.495, 17.0, None),  # after the first byte
+        (13.495, 17.0, None),  # after the first byte, which had arrived before it woke up
     ],
 )
 def test_a_second_presenter_stopped_between_its_last_look_and_the_first_byte_is_a_cause(
@@ -268,6 +268,12 @@ def test_a_second_presenter_stopped_between_its_last_look_and_the_first_byte_is_
 
     assert cause(**known, requests=requests) is expected
     assert cause(**known, requests={**requests, (1, 1): saved(10.02)[1, 1]}) is expected
+
+
+def test_a_stop_right_after_the_note_of_the_first_byte_came_before_that_byte() -> None:
+    stops = [Stop(pid=2, at=9.91, until=13.4)]
+
+    assert cause(stops=stops, requests=second(9.8, 12.5, 9.9)) is Cause.WOKEN
 
 
 def test_a_request_that_arrived_while_its_sender_was_stopped_had_left_before() -> None:
