@@ -16,8 +16,10 @@ import attrs
 import httpx
 import httpx2
 import pytest
+from joserfc.jwk import ECKey
 
 import oauthkit
+from oauthkit.jose.signing import KeySigner
 from oauthkit.testing import FakeAuthorizationServer
 from oauthkit.testing.store_contract import SharedStoreContract
 
@@ -76,6 +78,8 @@ def below(path: Path, node: ast.AST, name: str) -> Iterator[Docstring]:
             yield from below(path, child, f"{name}.{own}".strip("."))
 
 
+CLIENT_KEY: Final = ECKey.generate_key("P-256")
+
 ALL: Final = list(docstrings())
 SESSIONS: Final = [doc for doc in ALL if doc.sessions()]
 BLOCKS: Final = [doc for doc in ALL if doc.blocks()]
@@ -103,6 +107,9 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
     async with httpx.AsyncClient() as http, fake.session(http=http) as session:
         yield {
             **{name: getattr(oauthkit, name) for name in oauthkit.__all__},
+            "client_key_pem": CLIENT_KEY.as_pem(private=True),
+            "publish": print,
+            "signer": KeySigner(CLIENT_KEY),
             "callback": fake.authorize(login.url),
             "client_auth": fake.client_auth,
             "http": http,
