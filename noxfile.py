@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.11.12"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -28,7 +29,8 @@ SAFE_PATH: Final = {"PYTHONSAFEPATH": "1"}
 """Keeps the checkout off `sys.path`, in child processes too: what is tested is the wheel."""
 
 DEEPER: Final = ("tests/model/deeper", "tests/simulation/deeper")
-"""Minutes instead of seconds; pytest comes to them, and to `tests/fleet`, by their paths alone."""
+"""Minutes instead of seconds; pytest comes to them, and to `tests/fleet` and `tests/interop`, by
+their paths alone."""
 EXAMPLES: Final = ("tests/snippets", "tests/test_docstrings.py")
 """Run, but not counted: what only an example comes through is not tested."""
 
@@ -94,6 +96,7 @@ BEYOND: Final = [
     "model",
     "redis",
     "fleet",
+    "interop",
 ]
 
 
@@ -219,6 +222,14 @@ def fleet(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
+def interop(session: nox.Session) -> None:
+    """Run the tests around real authorization servers of other projects."""
+    install_wheel(session, "all", *group("interop"))
+    install_oidc_provider(session)
+    run_pytest(session, "tests/interop", *PARALLEL, *SECOND_TRY, *session.posargs)
+
+
+@nox.session(requires=["build"])
 def model(session: nox.Session) -> None:
     """Explore three processes and more faults in every order; simulate a thousand workers."""
     install_wheel(session, "all", *group("test"))
@@ -264,6 +275,23 @@ def look_for_redis(session: nox.Session) -> None:
         if os.environ.get("CI"):
             session.error("redis-server is not installed, and a CI run may not go without")
         session.warn("redis-server is not installed: the tests that need it are skipped")
+
+
+def install_oidc_provider(session: nox.Session) -> None:
+    """Have npm, which pip has brought, install what the lockfile says; a CI may not go without."""
+    locked, directory = ROOT / "tests/interop/oidc_provider", session.cache_dir / "oidc-provider"
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(locked / name, directory)
+    options = ("--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
+    try:
+        session.run("npm", "ci", f"--prefix={directory}", *options)
+    except CommandFailed:
+        if os.environ.get("CI"):
+            session.error("npm could not install oidc-provider, and a CI run may not go without")
+        session.warn("npm could not install oidc-provider: the tests that need it are skipped")
+    else:
+        session.env["OIDC_PROVIDER"] = str(directory)
 
 
 def install_wheel(session: nox.Session, extra: str = "", *further: str) -> None:

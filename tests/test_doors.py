@@ -31,14 +31,14 @@ def test_the_test_group_brings_what_the_extras_bring() -> None:
     assert {"include-group": "extras"} in PROJECT["dependency-groups"]["test"]
 
 
-def test_what_takes_minutes_is_come_to_by_its_path_alone() -> None:
+def test_what_takes_minutes_or_other_servers_is_come_to_by_its_path_alone() -> None:
     apart = set(PROJECT["tool"]["pytest"]["norecursedirs"]) - {".*"}
     folders = {path.name for path in (ROOT / "tests").rglob("*") if path.is_dir()}
 
-    assert apart == {"deeper", "fleet"}
+    assert apart == {"deeper", "fleet", "interop"}
     assert apart <= folders
     for path in re.findall(
-        r"tests/[\w/]*(?:deeper|fleet)", (ROOT / "noxfile.py").read_text("utf-8")
+        r"tests/[\w/]*(?:deeper|fleet|interop)", (ROOT / "noxfile.py").read_text("utf-8")
     ):
         assert (ROOT / path).is_dir()
 

@@ -1,0 +1,77 @@
+"""`oidc-provider`, JavaScript, in a process of its own."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+import httpx
+import pytest
+
+from oauthkit import AuthorizationServer, discover
+from tests.interop.human import Human
+from tests.interop.running import missing, running
+from tests.snippets.certificates import Certificates
+
+from .clients import CLIENTS
+
+SERVER: Final = Path(__file__).parent / "server.mjs"
+INSTALLED: Final = "OIDC_PROVIDER"
+"""The environment variable that says where npm has installed it; `nox -s interop` sets it."""
+
+
+@attrs.frozen(kw_only=True)
+class OIDCProvider:
+    """Where the server is, and who has signed for it.
+
+    Attributes:
+        issuer: Its issuer identifier.
+        mtls: Its origin for mutual TLS.
+        certificates: Those of mutual TLS.
+    """
+
+    issuer: str
+    mtls: str
+    certificates: Certificates
+
+
+@pytest.fixture(scope="session")
+def oidc_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OIDCProvider]:
+    """Run it for as long as the tests go on."""
+    installed, node = os.environ.get(INSTALLED), shutil.which("node")
+    if installed is None or node is None:
+        missing("oidc-provider is not installed, which `nox -s interop` does")
+    directory = tmp_path_factory.mktemp("oidc-provider")
+    certificates = Certificates.made(directory, ["localhost"])
+    pair = certificates.server.read_text(encoding="ascii")
+    authority = certificates.authority.read_text(encoding="ascii")
+    tls = {"key": pair, "cert": pair, "ca": authority}
+    with running(
+        [node, str(SERVER)],
+        {"clients": CLIENTS, "tls": tls},
+        directory=Path(installed),
+        log=directory / "log",
+    ) as where:
+        yield OIDCProvider(**where, certificates=certificates)
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client without settings, as an application has it."""
+    async with httpx.AsyncClient() as http:
+        yield http
+
+
+@pytest.fixture
+async def server(http: httpx.AsyncClient, oidc_provider: OIDCProvider) -> AuthorizationServer:
+    """Know it by its metadata."""
+    return await discover(http, oidc_provider.issuer)
+
+
+@pytest.fixture
+async def human() -> AsyncIterator[Human]:
+    """Have somebody at a browser of its own who logs in as Ada and agrees."""
+    async with Human({"login": "ada", "password": "lovelace"}) as human:
+        yield human
