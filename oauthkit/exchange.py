@@ -20,6 +20,7 @@ from oauthkit.errors import (
     ResponseError,
     TransportError,
 )
+from oauthkit.preparation import authenticated, prepared
 from oauthkit.protocol.advice import advise
 from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.client_auth import Authentication, ClientAuth
@@ -99,6 +100,8 @@ class Question(Generic[T]):
             the epoch.
         repeat: Whether it may be asked again when no answer came.
         good_once: What it presents and the server takes once; None where nothing is such.
+        prepare: Gives what is asked in one try, where that has to be found out first; None asks the
+            same each time.
     """
 
     server: AuthorizationServer
@@ -107,6 +110,12 @@ class Question(Generic[T]):
     parse: Callable[[HTTPResponse, HTTPRequest, float], T]
     repeat: Repeat = Repeat.ALWAYS
     good_once: str | None = attrs.field(default=None, repr=False)
+    prepare: "Prepare[T] | None" = attrs.field(default=None, repr=False)
+
+
+Prepare = Callable[[float, float], Awaitable[Question[T]]]
+"""Gives the question for one try; told the time, in seconds since the epoch, and by when it must
+be done, on the event loop's clock."""
 
 
 @attrs.define
@@ -229,7 +238,10 @@ class Exchange:
         """
         seconds = min(seconds, self.timeout)
         began = anyio.current_time()
-        request = question.build(await self._authentication(question, seconds))
+        ends = began + seconds * _SHARE_TO_PREPARE
+        if question.prepare is not None:
+            question = await question.prepare(self.clock.time(), ends)
+        request = question.build(await self._authentication(question, ends))
         left = seconds - (anyio.current_time() - began)
         if left <= 0:  # the process stood: what is not begun is certainly not sent
             message = "no time was left to send the request that was built; nothing was sent"
@@ -261,87 +273,57 @@ class Exchange:
         if client_auth is None:
             message = "a token is asked for by a client; give a ClientAuth"
             raise ConfigurationError(message)
+        question = _question(server, client_auth, grant, previous)
+        if type(grant).prepared is GrantStrategy.prepared:
+            return question
 
-        def parse(response: HTTPResponse, request: HTTPRequest, requested_at: float) -> Token:
-            carried_over = grant.carried_over(previous)
-            token = parse_token_response(
-                server,
-                response,
-                requested_at=requested_at,
-                previous=carried_over,
-                requested_scope=grant.requested_scope,
-                grant_type=grant.grant_type,
-                secrets=request.secrets,
-            )
-            return Binding.of(server, client_auth.client_id).bind(token, follows=carried_over)
+        async def prepare(now: float, ends: float) -> Question[Token]:
+            client_id = client_auth.client_id
+            ready = await prepared(grant, server, client_id=client_id, now=now, ends=ends)
+            return _question(server, client_auth, ready, previous)
 
-        return Question(
-            server=server,
-            endpoint=server.token_endpoint,
-            build=partial(build_token_request, server, client_auth, grant),
-            parse=parse,
-            repeat=grant.repeat,
-            good_once=grant.good_once,
-        )
+        return attrs.evolve(question, prepare=prepare)
 
-    async def _authentication(self, question: Question[Any], seconds: float) -> Authentication:
-        """Return what makes the client known, within its share of the time.
-
-        What fails here was never sent, whatever it is called: a refusal by somebody's key service
-        says nothing of the right that was to be presented.
-
-        Raises:
-            ConfigurationError: The client authentication is of another form.
-            TransportError: It failed, or took too long.
-        """
+    async def _authentication(self, question: Question[Any], ends: float) -> Authentication:
+        """Return what makes the client known, within its share of the time."""
         if self.client_auth is None:
             return Authentication()
-        share = seconds * _SHARE_TO_PREPARE
-        end = anyio.current_time() + share
-        try:
-            with anyio.move_on_after(share):
-                now = self.clock.time()
-                made = await _awaitable(self.client_auth, question.server, question.endpoint, now)
-                if anyio.current_time() <= end:
-                    return _checked(self.client_auth, made)
-        except ConfigurationError:
-            raise
-        except (OAuthKitError, OSError) as error:
-            told = f": {error}" if isinstance(error, OAuthKitError) else ""
-            message = f"the client authentication failed with {type(error).__name__}{told}"
-            pause = getattr(error, "retry_after", None)
-            raise TransportError(message, sent=False, retry_after=pause) from error
-        name = type(self.client_auth).__name__
-        message = f"{name}.authenticate took longer than {share:g} s; nothing was sent"
-        raise TransportError(message, sent=False)
-
-
-def _awaitable(
-    client_auth: ClientAuth, server: AuthorizationServer, endpoint: str, now: float
-) -> Awaitable[object]:
-    made: Awaitable[object] | None
-    try:
-        made = client_auth.authenticate(server, endpoint=endpoint, now=now)
-    except TypeError:  # it takes other arguments: what is asynchronous runs nothing yet
-        made = None
-    if made is None or not hasattr(made, "__await__"):
-        message = (
-            f"{type(client_auth).__name__}.authenticate must be "
-            "`async def authenticate(self, server, *, endpoint, now)`; it is awaited, and told "
-            "which endpoint is asked, and when"
+        now, server = self.clock.time(), question.server
+        return await authenticated(
+            self.client_auth, server, endpoint=question.endpoint, now=now, ends=ends
         )
-        raise ConfigurationError(message)
-    return made
 
 
-def _checked(client_auth: ClientAuth, made: object) -> Authentication:
-    if not isinstance(made, Authentication):
-        message = (
-            f"{type(client_auth).__name__}.authenticate must return an Authentication, not "
-            f"{type(made).__name__}"
+def _question(
+    server: AuthorizationServer,
+    client_auth: ClientAuth,
+    grant: GrantStrategy,
+    previous: Token | None,
+) -> Question[Token]:
+    """Return the question for a token, by a grant that has all that it presents."""
+
+    def parse(response: HTTPResponse, request: HTTPRequest, requested_at: float) -> Token:
+        carried_over = grant.carried_over(previous)
+        token = parse_token_response(
+            server,
+            response,
+            requested_at=requested_at,
+            previous=carried_over,
+            requested_scope=grant.requested_scope,
+            grant_type=grant.grant_type,
+            objection=grant.objection,
+            secrets=request.secrets,
         )
-        raise ConfigurationError(message)
-    return made
+        return Binding.of(server, client_auth.client_id).bind(token, follows=carried_over)
+
+    return Question(
+        server=server,
+        endpoint=server.token_endpoint,
+        build=partial(build_token_request, server, client_auth, grant),
+        parse=parse,
+        repeat=grant.repeat,
+        good_once=grant.good_once,
+    )
 
 
 @contextmanager

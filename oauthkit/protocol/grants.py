@@ -20,6 +20,7 @@ from oauthkit.protocol.secret import (
     secret,
     unprintable,
 )
+from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
@@ -131,6 +132,33 @@ class GrantStrategy(NoPickle, ABC):
     @property
     def bound_to(self) -> str | None:
         """The token endpoint that alone may be asked; None where any may (RFC 9700 §4.4)."""
+        return None
+
+    async def prepared(
+        self, server: AuthorizationServer, *, client_id: str, now: float
+    ) -> "GrantStrategy":
+        """Return the grant with all that its request presents; it is awaited for every try anew.
+
+        A grant whose values have to be asked for or signed first returns a copy of itself that has
+        them, such as `attrs.evolve(self, assertion=…)`; the default is the grant itself. What a
+        renewal is decided by (`repeat`, `presents`, `renewal`) is asked of the grant as it was
+        given. A try that waits here too long is not sent. Nor is one for which this raises: an
+        `OAuthKitError` or an `OSError` becomes a `TransportError`, with the `recovery` that it
+        had; a `ConfigurationError` and all else stays as it is.
+
+        Args:
+            server: Who is asked.
+            client_id: Who asks.
+            now: Seconds since the epoch, by the session's clock.
+        """
+        return self
+
+    def objection(self, token: Token) -> str | None:
+        """Return why a token is not what was asked for; None, the default, where nothing is wrong.
+
+        Args:
+            token: What the server gave.
+        """
         return None
 
     def carried_over(self, previous: Token | None) -> Token | None:

@@ -1,6 +1,6 @@
 """The token request and its answer (RFC 6749 §4 to §6)."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -48,8 +48,8 @@ def build_token_request(
         raise ConfigurationError(message)
     if grant.bound_to not in {None, server.token_endpoint}:
         message = (
-            "this authorization code belongs to the login at another server (RFC 9700 §4.4); "
-            "exchange it with the AuthorizationServer that the AuthorizationRequest was made for"
+            "this code belongs to the login at another server (RFC 9700 §4.4); exchange it with "
+            "the AuthorizationServer that the login was begun at"
         )
         raise ConfigurationError(message)
     check_secrets(grant)
@@ -91,6 +91,7 @@ def parse_token_response(
     grant_type: str | None = None,
     previous: Token | None = None,
     requested_scope: str | None = None,
+    objection: Callable[[Token], str | None] | None = None,
     secrets: Collection[str] = (),
 ) -> Token:
     """Return the token of an answer.
@@ -104,6 +105,7 @@ def parse_token_response(
         previous: The token that was refreshed: where the answer is silent, its refresh token, its
             scope (RFC 6749 §6) and its ID Token (OpenID Connect Core §12.2) go on.
         requested_scope: What was asked for: where the answer is silent, it was granted (§5.1).
+        objection: Tells why a token is not what was asked for, if it is not.
         secrets: What no error may show, should the answer echo it.
 
     Raises:
@@ -116,7 +118,7 @@ def parse_token_response(
     if server.success_status not in {None, response.status_code}:
         message = f"a token was expected with status {server.success_status}, and with no other"
         raise unusable(response, message, secrets=secrets)
-    return _token(
+    token = _token(
         server,
         fields,
         response,
@@ -125,6 +127,10 @@ def parse_token_response(
         previous=previous,
         requested_scope=requested_scope,
     )
+    reason = None if objection is None else objection(token)
+    if reason is not None:
+        raise unusable(response, reason, secrets=secrets)
+    return token
 
 
 def _token(

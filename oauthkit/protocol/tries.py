@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from oauthkit.errors import OAuthKitError, ResponseError, TransportError
+from oauthkit.errors import OAuthKitError, Recovery, ResponseError, TransportError
 from oauthkit.protocol.grants import Repeat
 
 _FIRST_PAUSE: Final = 0.1
@@ -87,6 +87,6 @@ class Tries:
         elif isinstance(error, TransportError) and error.sent:
             self.unanswered += 1
             over = over or self.unanswered >= _MOST_SENT[self.repeat]
-        elif not isinstance(error, TransportError):
+        elif not isinstance(error, TransportError) or error.recovery is not Recovery.RETRY_LATER:
             over = True
         return None if over else Wait(asked, growing_pause(self.made, first=_FIRST_PAUSE))
