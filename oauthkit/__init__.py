@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ErrorResponse,
         InvalidClient,
         InvalidGrant,
+        InvalidJWT,
         LeaseLost,
         LeaseTaken,
         OAuthKitError,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
         TransportError,
     )
     from oauthkit.keeping import keeper
+    from oauthkit.operations.id_token import verify_id_token
+    from oauthkit.operations.login import LoggedIn, complete_login
+    from oauthkit.operations.logout import verify_logout_token
     from oauthkit.operations.token import fetch_token
     from oauthkit.protocol.authorization import AuthorizationRequest
     from oauthkit.protocol.challenge import Challenge, parse_challenges
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
         ClientSecretPost,
         PublicClient,
     )
+    from oauthkit.protocol.client_metadata import ClientMetadata
     from oauthkit.protocol.formats import (
         FORM,
         JSON,
@@ -59,6 +64,8 @@ if TYPE_CHECKING:
         Repeat,
         ResourceOwnerPassword,
     )
+    from oauthkit.protocol.id_token import Identity
+    from oauthkit.protocol.logout_token import LogoutToken
     from oauthkit.protocol.refusals import ErrorRule
     from oauthkit.protocol.rejection import Rejection
     from oauthkit.protocol.secret import secret
@@ -88,6 +95,7 @@ __all__ = [
     "Challenge",
     "ClientAuth",
     "ClientCredentials",
+    "ClientMetadata",
     "ClientSecretBasic",
     "ClientSecretPost",
     "ConfigurationError",
@@ -97,12 +105,16 @@ __all__ = [
     "ErrorRule",
     "FormRequest",
     "GrantStrategy",
+    "Identity",
     "InvalidClient",
     "InvalidGrant",
+    "InvalidJWT",
     "JSONRequest",
     "Lease",
     "LeaseLost",
     "LeaseTaken",
+    "LoggedIn",
+    "LogoutToken",
     "MemoryStore",
     "MultipartRequest",
     "OAuthKitError",
@@ -126,12 +138,15 @@ __all__ = [
     "TransportError",
     "XMLRequest",
     "__version__",
+    "complete_login",
     "discover",
     "fetch_token",
     "keeper",
     "parse_challenges",
     "rename_fields",
     "secret",
+    "verify_id_token",
+    "verify_logout_token",
 ]
 
 _NAMES: Final = {
@@ -144,6 +159,7 @@ _NAMES: Final = {
         "ErrorResponse",
         "InvalidClient",
         "InvalidGrant",
+        "InvalidJWT",
         "LeaseLost",
         "LeaseTaken",
         "OAuthKitError",
@@ -154,6 +170,9 @@ _NAMES: Final = {
         "TransportError",
     ),
     "oauthkit.keeping": ("keeper",),
+    "oauthkit.operations.id_token": ("verify_id_token",),
+    "oauthkit.operations.login": ("LoggedIn", "complete_login"),
+    "oauthkit.operations.logout": ("verify_logout_token",),
     "oauthkit.operations.token": ("fetch_token",),
     "oauthkit.protocol.authorization": ("AuthorizationRequest",),
     "oauthkit.protocol.challenge": ("Challenge", "parse_challenges"),
@@ -164,6 +183,7 @@ _NAMES: Final = {
         "ClientSecretPost",
         "PublicClient",
     ),
+    "oauthkit.protocol.client_metadata": ("ClientMetadata",),
     "oauthkit.protocol.formats": (
         "FORM",
         "JSON",
@@ -183,6 +203,8 @@ _NAMES: Final = {
         "Repeat",
         "ResourceOwnerPassword",
     ),
+    "oauthkit.protocol.id_token": ("Identity",),
+    "oauthkit.protocol.logout_token": ("LogoutToken",),
     "oauthkit.protocol.refusals": ("ErrorRule",),
     "oauthkit.protocol.rejection": ("Rejection",),
     "oauthkit.protocol.secret": ("secret",),

@@ -4,6 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
@@ -30,8 +31,7 @@ from oauthkit.protocol.discovery import (
 )
 from oauthkit.protocol.messages import HTTPResponse, Origin
 from oauthkit.protocol.server import AuthorizationServer
-from oauthkit.renewal.completion import current_loop
-from oauthkit.renewal.latch import Latch
+from oauthkit.single_flight import SingleFlight
 from oauthkit.transport import AsyncHTTPClient, check_async_client, send
 
 Adjust = Callable[[AuthorizationServer], AuthorizationServer]
@@ -163,7 +163,7 @@ class Discovered:
         message = f"the metadata of {self.issuer} did not come in time"
         self._failure: OAuthKitError = TransportError(message, sent=False)
         self._fetched_at = self._good_until = self._resume_at = -float("inf")
-        self._looks: dict[object, Latch] = {}  # by event loop: nobody waits for another one's
+        self._looks = SingleFlight()
 
     @property
     def origin(self) -> Origin:
@@ -204,19 +204,10 @@ class Discovered:
             OAuthKitError: As `discover` does; `retry_after` says when it is asked again.
         """
         check_async_client(http)
-        here, ends = current_loop(), anyio.current_time() + seconds
+        ends = anyio.current_time() + seconds
         while not self._is_known() and (left := ends - anyio.current_time()) > 0:
-            look = self._looks.get(here)
-            if look is not None:
-                with anyio.move_on_after(left):
-                    await look.wait()
-                continue
-            look = self._looks[here] = Latch()
-            try:
-                await self._look(http, min(left, self._timeout))
-            finally:
-                del self._looks[here]
-                look.set()
+            look = partial(self._look, http, min(left, self._timeout))
+            await self._looks.share(look, seconds=left)
         if self._found is None:
             raise self._again()
         return self._found
@@ -224,6 +215,23 @@ class Discovered:
     def over(self, http: AsyncHTTPClient[Any]) -> "DiscoveredOver":
         """Return what finds the server over one client, for who asks it for tokens."""
         return DiscoveredOver(self, http)
+
+    def accepts(self, issuer: str) -> bool:
+        """Tell whether an `iss` is this issuer's, by `accept_issuer` too.
+
+        Args:
+            issuer: What a token names.
+
+        Raises:
+            ConfigurationError: `accept_issuer` failed.
+        """
+        if issuer == self.issuer or self._accept_issuer is None:
+            return issuer == self.issuer
+        try:
+            return self._accept_issuer(issuer) is True
+        except Exception as error:
+            message = f"accept_issuer= failed with {whereabouts(error)} on an issuer of a token"
+            raise ConfigurationError(message) from error
 
     def doubt(self, server: AuthorizationServer) -> None:
         """Note that an endpoint of a server is gone: the next one who asks looks again.
@@ -258,6 +266,8 @@ class Discovered:
             self._note(error)
             return
         life = life_of(response, default=self._life) if _is_usable(server) else _COOL_DOWN
+        if self._found is not None:
+            server.fetched.update(self._found.fetched)
         self._found, self._good_until = server, self._clock.monotonic() + life
 
     def _note(self, error: OAuthKitError) -> None:

@@ -4,7 +4,8 @@ OAuthKitError                  recovery, retry_after
 ├── ConfigurationError         (also a ValueError) found before any I/O
 ├── TransportError             no usable HTTP answer
 ├── ResponseError              an answer that no document describes
-│   └── CallbackError          state or issuer of a callback does not match
+│   ├── CallbackError          state or issuer of a callback does not match
+│   └── InvalidJWT             an ID Token or another signed answer is not to be believed
 ├── ErrorResponse              the server said no, in the words of RFC 6749 §5.2
 │   ├── InvalidClient          wake the operator
 │   ├── InvalidGrant           this right is spent
@@ -133,6 +134,15 @@ class ResponseError(OAuthKitError):
 
 class CallbackError(ResponseError):
     """A callback that does not belong to the login that was started (RFC 6749 §10.12, RFC 9207)."""
+
+    recovery = Recovery.REAUTHORIZE
+
+
+class InvalidJWT(ResponseError):  # noqa: N818 - what it is, in the word of RFC 7519
+    """An ID Token, Logout Token or another signed answer that is not to be believed.
+
+    Nothing in it may be used. Of a login that is its end: start it again.
+    """
 
     recovery = Recovery.REAUTHORIZE
 

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import anyio
@@ -101,16 +102,22 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
         return await network.handle_async_request(request)
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
+    fake.keys.algorithm = "ES256"  # an RSA key takes long to be made
     login = oauthkit.AuthorizationRequest.new(
-        fake.server, "reporter", redirect_uri="https://app.example/callback"
+        fake.server, "reporter", redirect_uri="https://app.example/callback", scope="openid"
     )
+    callback, asked = fake.authorize(login.url), {"nonce": str(login.nonce)}
     async with httpx.AsyncClient() as http, fake.session(http=http) as session:
         yield {
             **{name: getattr(oauthkit, name) for name in oauthkit.__all__},
             "client_key_pem": CLIENT_KEY.as_pem(private=True),
             "publish": print,
             "signer": KeySigner(CLIENT_KEY),
-            "callback": fake.authorize(login.url),
+            "callback": callback,
+            "form": {"logout_token": fake.logout_token("ada")},
+            "key": "ada",
+            "request": SimpleNamespace(url=callback),
+            "token": oauthkit.Token("a", id_token=fake.draft(asked, began=time.time()).signed()),
             "client_auth": fake.client_auth,
             "http": http,
             "httpx2": httpx2,

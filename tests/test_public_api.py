@@ -29,6 +29,7 @@ NAMES = [
     "Challenge",
     "ClientAuth",
     "ClientCredentials",
+    "ClientMetadata",
     "ClientSecretBasic",
     "ClientSecretPost",
     "ConfigurationError",
@@ -38,12 +39,16 @@ NAMES = [
     "ErrorRule",
     "FormRequest",
     "GrantStrategy",
+    "Identity",
     "InvalidClient",
     "InvalidGrant",
+    "InvalidJWT",
     "JSONRequest",
     "Lease",
     "LeaseLost",
     "LeaseTaken",
+    "LoggedIn",
+    "LogoutToken",
     "MemoryStore",
     "MultipartRequest",
     "OAuthKitError",
@@ -67,12 +72,15 @@ NAMES = [
     "TransportError",
     "XMLRequest",
     "__version__",
+    "complete_login",
     "discover",
     "fetch_token",
     "keeper",
     "parse_challenges",
     "rename_fields",
     "secret",
+    "verify_id_token",
+    "verify_logout_token",
 ]
 
 METADATA = (
@@ -177,6 +185,21 @@ SIGNATURES = {
     oauthkit.discover: "http, issuer, *, accept_issuer=, timeout=, clock=",
     oauthkit.Discovered: ("issuer, *, accept_issuer=, adjust=, life=, timeout=, clock="),
     oauthkit.fetch_token: "http, server, client_auth, grant, *, timeout=, clock=",
+    oauthkit.complete_login: (
+        "http, server, client_auth, login, callback, *, client_metadata=, leeway=, timeout=, clock="
+    ),
+    oauthkit.verify_id_token: (
+        "http, server, client_auth, id_token, *, nonce=, max_age=, acr_values=, access_token=, "
+        "follows=, client_metadata=, leeway=, timeout=, clock="
+    ),
+    oauthkit.verify_logout_token: (
+        "http, server, client, logout_token, *, client_metadata=, leeway=, timeout=, clock="
+    ),
+    oauthkit.ClientMetadata: (
+        "*, id_token_signed_response_alg=, id_token_encrypted_response_alg=, "
+        "id_token_encrypted_response_enc=, userinfo_signed_response_alg=, "
+        "introspection_signed_response_alg=, decryption_keys="
+    ),
     oauthkit.rename_fields: "names",
     ads.Environment: "name, default",
     ads.authorization_server: "environment=, *, allow_plain_http=",

@@ -115,7 +115,7 @@ def _mask_opaque(match: re.Match[str]) -> str:
 def _fields(content: bytes, kind: str) -> Unprintable:
     text = content.decode("utf-8-sig")
     if kind.endswith(("/json", "+json")):
-        return _json_fields(text)
+        return json_object(text)
     if kind == "application/x-www-form-urlencoded":
         return _form_fields(text)
     if kind.endswith(("/xml", "+xml")) and "html" not in kind:
@@ -129,14 +129,23 @@ def _fields(content: bytes, kind: str) -> Unprintable:
 def _guessed_fields(text: str, kind: str) -> Unprintable:
     stripped = text.strip()
     if stripped.startswith("{"):
-        return _json_fields(text)
+        return json_object(text)
     if not kind.endswith("html") and _FORM.match(stripped):
         return _form_fields(stripped)
     message = "it is neither JSON nor form-urlencoded" if stripped else "it is empty"
     raise ValueError(message)
 
 
-def _json_fields(text: str) -> Unprintable:
+def json_object(text: str) -> Unprintable:
+    """Return the members of a JSON object: none twice, all of them finite and bounded.
+
+    Args:
+        text: What came.
+
+    Raises:
+        ValueError: It is no such object; the message shows nothing of it.
+        RecursionError: It is nested too deeply.
+    """
     _check_depth(text)
     value: object = json.loads(
         text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite

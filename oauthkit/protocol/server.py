@@ -79,6 +79,8 @@ class AuthorizationServer(ServerMetadata):
             machine's own loopback addresses and `localhost`.
             False refuses such a server at once; None when something secret would be sent there,
             for documented systems whose other calls need no token.
+        fetched: What was fetched of this server's own, such as its keys, by URL; whoever fetches
+            keeps it here, so that it lives as long as the server does.
 
     Raises:
         ConfigurationError: An endpoint is not absolute, not https, or has a fragment; or another
@@ -97,6 +99,7 @@ class AuthorizationServer(ServerMetadata):
     token_class: type[Token] = attrs.field(default=Token, kw_only=True)
     default_token_type: str | None = attrs.field(default=None, kw_only=True)
     allow_plain_http: bool | None = attrs.field(default=False, kw_only=True)
+    fetched: dict[str, Any] = attrs.field(factory=dict[str, Any], init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Check all of it at once, so that nothing wrong is found in the middle of a login.

@@ -59,7 +59,9 @@ class AuthorizationEndpoint:
         scope = parameters.get("scope") or self.state.scope
         if not self.state.allows(scope):
             return {"error": "invalid_scope"}
-        code = self.state.desk.issue_code(parameters["redirect_uri"], challenge, scope)
+        code = self.state.desk.issue_code(
+            parameters["redirect_uri"], challenge, scope, asked=parameters
+        )
         # Codes are numbered, so another test's fake may have given one of this name, that is spent.
         CODES.release(self.state.server.token_endpoint, code)
         return {"code": code}

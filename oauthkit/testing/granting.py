@@ -51,6 +51,10 @@ class Settings:
         """
         advance(self.clock, seconds)
 
+    def said_of(self, family: Family, access_token: str) -> Mapping[str, Any]:
+        """Return what an answer says beside the tokens: nothing, as a rule."""
+        return {}
+
     def allows(self, scope: str) -> bool:
         """Tell whether all of a scope may be granted."""
         return self.allowed_scope is None or _within(scope, self.allowed_scope)
@@ -181,12 +185,18 @@ class Desk:
         self.ledger = Ledger(self.settings.clock)
 
     def issue_code(
-        self, redirect_uri: str, challenge: str | None, scope: str, *, suffix: str = ""
+        self,
+        redirect_uri: str,
+        challenge: str | None,
+        scope: str,
+        *,
+        suffix: str = "",
+        asked: Mapping[str, str] | None = None,
     ) -> str:
         """Return an authorization code: its number, and the suffix."""
-        code = f"code-{len(self._codes) + 1}{suffix}"
-        expires_at = self.settings.clock.time() + CODE_LIFE
-        self._codes[code] = _Code(redirect_uri, challenge, Family(scope), expires_at)
+        code, now = f"code-{len(self._codes) + 1}{suffix}", self.settings.clock.time()
+        family = Family(scope, asked=asked or {}, began=now)
+        self._codes[code] = _Code(redirect_uri, challenge, family, now + CODE_LIFE)
         return code
 
     def issue(self, scope: str) -> Issued:
@@ -306,15 +316,16 @@ class Desk:
         self, family: Family, refresh_token: str | None, *, scope: str | None = None
     ) -> Issued:
         settings, life = self.settings, seconds(self.settings.expires_in)
+        access_token = self.ledger.access_token(family, life=life)
         return Issued(
-            access_token=self.ledger.access_token(family, life=life),
+            access_token=access_token,
             token_type=settings.token_type,
             expires_in=settings.expires_in,
             expires_at=settings.clock.time() + life,
             refresh_token=refresh_token,
             refresh_expires_in=None if refresh_token is None else settings.refresh_expires_in,
             scope=scope or family.scope,
-            extra=settings.extra,
+            extra={**settings.said_of(family, access_token), **settings.extra},
         )
 
 

@@ -1,6 +1,7 @@
 """Which tokens were issued, and which of them are still good."""
 
 import math
+from collections.abc import Mapping
 
 import attrs
 
@@ -19,11 +20,15 @@ class Family:
         scope: What was granted.
         alive: Whether it was not revoked, by hand or because a spent refresh token was reused.
         refreshes: How many times a refresh token of it was exchanged.
+        asked: The parameters of the authorization request, where there was one.
+        began: When it was granted, in seconds since the epoch.
     """
 
     scope: str
     alive: bool = True
     refreshes: int = 0
+    asked: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
+    began: float = 0.0
 
 
 @attrs.define(eq=False)

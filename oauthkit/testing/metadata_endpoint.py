@@ -29,6 +29,9 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
         "issuer": state.issuer,
         "authorization_endpoint": state.server.authorization_endpoint,
         "token_endpoint": state.server.token_endpoint,
+        "jwks_uri": state.server.jwks_uri,
+        "id_token_signing_alg_values_supported": [state.keys.algorithm],
+        "subject_types_supported": ["public"],
         "response_types_supported": ["code"],
         "grant_types_supported": [
             "authorization_code",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import respx
 
 
-Endpoint = Literal["token", "authorize", "metadata"]
+Endpoint = Literal["token", "authorize", "metadata", "jwks"]
 """What the authorization server has, each with faults on demand."""
 
 
@@ -55,7 +55,8 @@ class FakeAuthorizationServer(AuthorizationServerState):
         >>> anyio.run(test_reports_survive_an_expired_token)
 
     It grants client credentials, authorization codes (single use, PKCE S256), refresh tokens and
-    passwords, reads form, multipart, JSON and XML, and takes Basic, post and public clients.
+    passwords, reads form, multipart, JSON and XML, and takes Basic, post and public clients. A
+    login with the scope `openid` gets a signed ID Token, for which it needs the extra `jose`.
     Tokens are `access-token-1`, `refresh-token-2`, … in the order in which they are issued. They
     date from today, and go on being good until `advance` is called, or until their time has passed
     while the server is on a socket.
@@ -86,6 +87,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
         extra: Further members of every token answer; they replace others of the same name.
         dialect: How token requests are read and answers written: one of
             `oauthkit.testing.dialects`, by the RFC unless given.
+        claims: Further claims of ID Tokens, such as `email`; they replace others of the same name,
+            and None leaves one out.
+        keys: What ID Tokens are signed with; `fake.keys.algorithm = "ES256"`, `fake.keys.rotate()`.
+        edit_id_token: Called with each ID Token before it is signed, to make one that is wrong: it
+            changes the header, the claims or the key, or returns what is sent in its place.
         metadata: Further members of the metadata document; they replace others of the same name,
             and None leaves one out.
         token_requests: Every token request so far.
@@ -339,13 +345,22 @@ def _authorize_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> 
         )
 
 
+def _keys_answer(server: FakeAuthorizationServer, _request: HTTPRequest) -> HTTPResponse:
+    return json_response(HTTPStatus.OK, server.keys.jwks())
+
+
 def _metadata_answer(server: FakeAuthorizationServer, _request: HTTPRequest) -> HTTPResponse:
     return metadata_answer(server)
 
 
 _ANSWERS: Final[
     Mapping[Endpoint, Callable[[FakeAuthorizationServer, HTTPRequest], HTTPResponse]]
-] = {"token": _token_answer, "authorize": _authorize_answer, "metadata": _metadata_answer}
+] = {
+    "token": _token_answer,
+    "authorize": _authorize_answer,
+    "metadata": _metadata_answer,
+    "jwks": _keys_answer,
+}
 """What each endpoint does."""
 _PATHS: Final[Mapping[str, Endpoint]] = {
     f"/{endpoint}": endpoint for endpoint in _ANSWERS if endpoint != "metadata"

@@ -2,18 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from secrets import token_urlsafe
 
 import attrs
 
 from oauthkit.protocol.client_auth import ClientAuth, ClientSecretBasic, PublicClient
 from oauthkit.protocol.grants import ClientCredentials, GrantStrategy
+from oauthkit.protocol.id_token import LOGOUT_EVENT
 from oauthkit.protocol.messages import HTTPRequest
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.testing.dialects import RFC_6749
 from oauthkit.testing.granting import Desk, Dialect, Settings
-from oauthkit.testing.ledger import Ledger
+from oauthkit.testing.id_tokens import LIFE, Draft, Edit, SigningKeys, drafted, left_half
+from oauthkit.testing.ledger import Family, Ledger
 from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
 
 
@@ -26,6 +29,9 @@ class AuthorizationServerState(Settings):
     issuer: str = "https://auth.example"
     metadata: Mapping[str, object] = attrs.field(factory=dict[str, object])
     dialect: Dialect = attrs.field(default=RFC_6749, on_setattr=attrs.setters.frozen)
+    claims: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    keys: SigningKeys = attrs.field(factory=SigningKeys)
+    edit_id_token: Edit | None = None
 
     token_requests: list[TokenRequest] = attrs.field(
         factory=list[TokenRequest], init=False, repr=False
@@ -53,9 +59,70 @@ class AuthorizationServerState(Settings):
             f"{self.issuer}/token",
             issuer=self.issuer,
             authorization_endpoint=f"{self.issuer}/authorize",
+            jwks_uri=f"{self.issuer}/jwks",
+            id_token_signing_alg_values_supported=(self.keys.algorithm,),
             code_challenge_methods_supported=("S256",),
             authorization_response_iss_parameter_supported=True,
         )
+
+    def said_of(self, family: Family, access_token: str) -> Mapping[str, object]:
+        """Return the ID Token that belongs to a token, where a person has logged in for it."""
+        if "openid" not in family.scope.split() or not family.asked:
+            return {}
+        draft = self.draft(family.asked, access_token, began=family.began)
+        edited = None if self.edit_id_token is None else self.edit_id_token(draft)
+        return {"id_token": edited or draft.signed()}
+
+    def draft(
+        self, asked: Mapping[str, str], access_token: str | None = None, *, began: float
+    ) -> Draft:
+        """Return an ID Token before it is signed.
+
+        Args:
+            asked: The parameters of the authorization request.
+            access_token: What it comes with.
+            began: When the person authenticated, in seconds since the epoch.
+        """
+        now = self.clock.time()
+        wanted = asked.get("acr_values", "").split()
+        algorithm = self.keys.algorithm
+        claims = {
+            "iss": self.issuer,
+            "sub": self.username,
+            "aud": self.client_id,
+            "iat": int(now),
+            "exp": int(now + LIFE),
+            "auth_time": int(began),
+            "nonce": asked.get("nonce"),
+            "acr": wanted[0] if wanted else None,
+            "at_hash": access_token and left_half(access_token, algorithm),
+            **self.claims,
+        }
+        return drafted(self.keys, claims, secret=self.client_secret)
+
+    def logout_token(self, subject: str | None = None, session_id: str | None = None) -> str:
+        """Return what is sent to a client when somebody has logged out (Back-Channel Logout §2.4).
+
+        Args:
+            subject: Who; None leaves it out.
+            session_id: Which session alone; None leaves it out.
+        """
+        return self.logout_draft(subject, session_id).signed()
+
+    def logout_draft(self, subject: str | None = None, session_id: str | None = None) -> Draft:
+        """Return a Logout Token before it is signed, to make one that is wrong."""
+        now = self.clock.time()
+        claims = {
+            "iss": self.issuer,
+            "aud": self.client_id,
+            "iat": int(now),
+            "exp": int(now + LIFE),
+            "jti": token_urlsafe(16),
+            "sub": subject,
+            "sid": session_id,
+            "events": {LOGOUT_EVENT: {}},
+        }
+        return drafted(self.keys, claims, secret=self.client_secret, kind="logout+jwt")
 
     @property
     def client_auth(self) -> ClientAuth:

@@ -1,0 +1,78 @@
+"""Whether a key has signed a token: the mathematics is joserfc's, what is asked of it is ours.
+
+Every key is loaded by itself, so that one that is odd costs only itself, and once.
+"""
+
+from typing import Any, Final
+
+from joserfc import jwk, jws
+from joserfc.errors import JoseError
+
+from oauthkit.protocol.compact import SignedToken
+from oauthkit.protocol.keys import ALGORITHMS, PublicKey
+
+_RSA_BITS: Final = range(2_048, 16_385)
+"""RFC 7518 §3.3 wants 2,048 at least; a larger one than this takes too long to look at."""
+_LONGEST_NUMBER: Final = 2_800
+"""Characters of base64url, for the largest modulus."""
+_EXPONENTS: Final = range(3, 2**33, 2)
+_WRONG: Final = (JoseError, ArithmeticError, KeyError, TypeError, ValueError)
+"""What joserfc and cryptography raise for a key, or a signature, that is none."""
+
+
+def is_signed_by(token: SignedToken, key: PublicKey) -> bool:
+    """Tell whether a key has signed a token, by the algorithm that the token names.
+
+    That the algorithm is allowed, and the key meant for it, was looked at before.
+
+    Args:
+        token: The token.
+        key: A key that `may_have_signed` by that algorithm.
+    """
+    if key.loaded is None:
+        key.loaded = _loaded(dict(key.members)) or False
+    if key.loaded is False:
+        return False
+    return _holds(token, key.loaded)
+
+
+def is_signed_with(token: SignedToken, secret: bytes) -> bool:
+    """Tell whether a token has the MAC that a secret gives it (RFC 7518 §3.2).
+
+    Args:
+        token: The token.
+        secret: The octets of the secret.
+    """
+    return _holds(token, jwk.OctKey.import_key(secret))
+
+
+def least_secret(algorithm: str) -> int:
+    """Return how many octets the secret of a MAC has at least: as many as its hash has."""
+    return int(ALGORITHMS[algorithm].hash.removeprefix("sha")) // 8
+
+
+def _holds(token: SignedToken, key: Any) -> bool:
+    algorithm = jws.JWSRegistry.algorithms[token.algorithm]
+    try:
+        return algorithm.verify(token.signed, token.signature, key)
+    except _WRONG:
+        return False
+
+
+def _loaded(members: dict[str, Any]) -> jwk.Key | None:
+    """Return a key as joserfc has it; None where it is none, or too weak, or absurd."""
+    numbers = (members.get(name) for name in ("n", "e", "x", "y"))
+    if any(isinstance(text, str) and len(text) > _LONGEST_NUMBER for text in numbers):
+        return None
+    try:
+        # What it is for was looked at already, and what else stands there is not of a key.
+        named = ("kty", "crv", "n", "e", "x", "y")
+        key = jwk.import_key({name: members[name] for name in named if name in members})
+        raw: Any = key.public_key
+        if isinstance(key, jwk.RSAKey) and not (
+            raw.key_size in _RSA_BITS and raw.public_numbers().e in _EXPONENTS
+        ):
+            return None
+    except _WRONG:
+        return None
+    return key

@@ -1,0 +1,142 @@
+"""The keys of an authorization server, fetched when they are needed, and again when they change."""
+
+import copy
+import logging
+from functools import partial
+from typing import Any, Final
+
+import anyio
+
+from oauthkit.clock import Clock
+from oauthkit.errors import OAuthKitError, TransportError
+from oauthkit.protocol.discovery import life_of
+from oauthkit.protocol.keys import KeySet, build_keys_request, parse_keys_response
+from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.single_flight import SingleFlight
+from oauthkit.transport import AsyncHTTPClient, send
+
+_LOGGER: Final = logging.getLogger("oauthkit")
+_LIFE: Final = 3_600.0
+_STALE: Final = 86_400.0
+"""Seconds for which keys are used on that could not be fetched again."""
+_COOL_DOWN: Final = 30.0
+"""Seconds between two fetches for a key that is not there: whoever makes tokens up must not have
+the server asked for each of them (OpenID Connect Core 1.0 §10.1.1)."""
+_PAUSE: Final = 2.0
+_LONGEST_PAUSE: Final = 60.0
+
+
+class KeyRing:
+    """Hold the keys of one `jwks_uri`."""
+
+    def __init__(self, jwks_uri: str) -> None:
+        """Know nothing yet."""
+        self.jwks_uri = jwks_uri
+        self._keys: KeySet | None = None
+        message = f"the keys of {jwks_uri} did not come in time"
+        self._failure: OAuthKitError = TransportError(message, sent=False)
+        self._good_until = self._fetched_again_at = self._resume_at = -float("inf")
+        self._looks = SingleFlight()
+
+    async def keys(self, http: AsyncHTTPClient[Any], *, seconds: float, clock: Clock) -> KeySet:
+        """Return the keys, fetched if they have to be.
+
+        Args:
+            http: Whose connections are used.
+            seconds: How long it may take.
+            clock: Tells the time.
+
+        Raises:
+            OAuthKitError: They cannot be had; `retry_after` says when they are asked for again.
+        """
+        ends = anyio.current_time() + seconds
+        while not self._is_known(clock) and (left := ends - anyio.current_time()) > 0:
+            await self._looks.share(partial(self._look, http, left, clock), seconds=left)
+        now = clock.monotonic()
+        if self._keys is None or (now >= self._good_until + _STALE):
+            raise self._again(clock)
+        return self._keys
+
+    async def newer(
+        self, http: AsyncHTTPClient[Any], than: KeySet, *, seconds: float, clock: Clock
+    ) -> KeySet | None:
+        """Return keys that were fetched since, for who did not find the one that is needed.
+
+        All who want to know share one fetch; then there is none for a while. That counts from the
+        last of these fetches, not from the first of all: a server may change its keys right after.
+
+        Args:
+            http: Whose connections are used.
+            than: Where it was not found.
+            seconds: How long it may take.
+            clock: Tells the time.
+
+        Returns:
+            None while it is too early to ask again.
+
+        Raises:
+            OAuthKitError: They cannot be had.
+        """
+        ends = anyio.current_time() + seconds
+        while self._keys is than and (left := ends - anyio.current_time()) > 0:
+            now = clock.monotonic()
+            if now < self._resume_at:
+                raise self._again(clock)
+            if now < self._fetched_again_at + _COOL_DOWN:
+                return None
+            again = partial(self._look_again, http, left, clock)
+            await self._looks.share(again, seconds=left)
+        if self._keys is than:
+            raise self._again(clock)
+        return self._keys
+
+    def _is_known(self, clock: Clock) -> bool:
+        """Tell whether nobody needs to look now, for there are keys, or a pause."""
+        now = clock.monotonic()
+        return now < self._good_until or now < self._resume_at
+
+    async def _look_again(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> None:
+        before = self._keys
+        await self._look(http, seconds, clock)
+        if self._keys is not before:
+            self._fetched_again_at = clock.monotonic()
+
+    async def _look(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> None:
+        """Fetch once, and note what came of it."""
+        requested_at = clock.time()
+        try:
+            response = await send(http, build_keys_request(self.jwks_uri), timeout=seconds)
+            keys = parse_keys_response(response, now=requested_at)
+        except OAuthKitError as error:
+            pause = min(max(error.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
+            self._failure, self._resume_at = error, clock.monotonic() + pause
+            _LOGGER.warning("the keys of %s could not be had: %s", self.jwks_uri, error)
+            return
+        if keys.had_private:
+            _LOGGER.warning(
+                "%s publishes private keys: whoever reads them can sign in its name; their private "
+                "members are not looked at here",
+                self.jwks_uri,
+            )
+        self._keys = keys
+        self._good_until = clock.monotonic() + life_of(response, default=_LIFE)
+
+    def _again(self, clock: Clock) -> OAuthKitError:
+        """Return the failure for one more caller, with the seconds that are left of the pause."""
+        failure = copy.copy(self._failure)
+        failure.__cause__ = self._failure.__cause__
+        failure.retry_after = max(self._resume_at - clock.monotonic(), 0.0)
+        return failure
+
+
+def keyring_of(server: AuthorizationServer) -> KeyRing:
+    """Return the keys of a server, those that were fetched before among them.
+
+    Raises:
+        ConfigurationError: Its metadata names no place for them, or one that may not be.
+    """
+    uri = server.endpoint("jwks_uri")
+    ring = server.fetched.get(uri)
+    if ring is None:
+        ring = server.fetched[uri] = KeyRing(uri)
+    return ring

@@ -1,0 +1,126 @@
+"""The second half of a login: from the callback to the token and to who it is."""
+
+import logging
+import time
+from typing import Any, Final
+
+import attrs
+
+from oauthkit.clock import Clock
+from oauthkit.errors import InvalidJWT, OAuthKitError
+from oauthkit.jose import require_joserfc
+from oauthkit.kinds import check_kind
+from oauthkit.operations.asking import Issuer, exchange_over
+from oauthkit.operations.id_token import issuer_of, verify_id_token
+from oauthkit.protocol.authorization import AuthorizationRequest, Callback
+from oauthkit.protocol.client_auth import ClientAuth
+from oauthkit.protocol.client_metadata import ClientMetadata
+from oauthkit.protocol.id_token import LEEWAY, Identity
+from oauthkit.protocol.token import Token
+from oauthkit.transport import AsyncHTTPClient
+
+_LOGGER: Final = logging.getLogger("oauthkit")
+_NOTHING: Final = ClientMetadata()
+
+
+@attrs.frozen
+class LoggedIn:
+    """Be what came of a login.
+
+    Attributes:
+        token: The token; save it whatever `identity` is.
+        identity: Who has logged in, verified; None without the scope `openid`, and where
+            `not_verified` says why.
+        not_verified: Why the ID Token could not be looked at, though the login was good: the
+            server's keys were not to be had. `verify_id_token` can do it later. None otherwise.
+    """
+
+    token: Token
+    identity: Identity | None = None
+    not_verified: OAuthKitError | None = None
+
+
+async def complete_login(
+    http: AsyncHTTPClient[Any],
+    server: Issuer,
+    client_auth: ClientAuth,
+    login: AuthorizationRequest,
+    callback: Callback,
+    *,
+    client_metadata: ClientMetadata = _NOTHING,
+    leeway: float = LEEWAY,
+    timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own, for the token and for the keys
+    clock: Clock = time,
+) -> LoggedIn:
+    """Check a callback, exchange its code, and return the token and who has logged in.
+
+    The callback is accepted once, and a forged one does not count (`AuthorizationRequest.accept`).
+    With the scope `openid` the ID Token is looked at, all of it (OpenID Connect Core 1.0 §3.1.3.7).
+    If the server's keys cannot be had just then, the code is spent and the token is good all the
+    same: then it is returned without an identity, and a warning is logged.
+
+    Example:
+        ::
+
+            result = await complete_login(http, server, client_auth, login, request.url)
+            await store.save(key, result.token)
+            if result.identity is not None:
+                print(result.identity.issuer, result.identity.subject)
+
+    Args:
+        http: Whose connections are used.
+        server: Who is asked: the one that the login was started with.
+        client_auth: Who asks.
+        login: The login, as `AuthorizationRequest.new` or `from_dict` gave it.
+        callback: The callback's parameters, as for `AuthorizationRequest.accept`.
+        client_metadata: What was registered for this client beyond what everybody has.
+        leeway: Seconds by which the two clocks may differ.
+        timeout: Seconds for the token, and as many for the keys.
+        clock: Tells the time.
+
+    Raises:
+        CallbackError: The callback does not belong to this login.
+        ErrorResponse: The server, or the resource owner (`AccessDenied`), said no.
+        InvalidJWT: The ID Token is missing, or not to be believed. The login has failed; the token
+            that came with it is not used.
+        TransportError: The token endpoint did not answer.
+        ReauthorizationRequired: The code was sent before.
+        ConfigurationError: Something does not fit; nothing was sent.
+    """
+    check_kind("complete_login: login", login, AuthorizationRequest)
+    check_kind("complete_login: client_auth", client_auth, ClientAuth)
+    check_kind("complete_login: client_metadata=", client_metadata, ClientMetadata)
+    exchange = exchange_over(
+        "complete_login", http, server, client_auth, timeout=timeout, clock=clock
+    )
+    if login.nonce is not None:  # what cannot be looked at is said while the code is good
+        require_joserfc("complete_login with the scope openid")
+        issuer_of(await exchange.found(seconds=timeout))
+    token = await exchange.token(login.accept(callback))
+    if login.nonce is None:
+        return LoggedIn(token)
+    if token.id_token is None:
+        message = (
+            "the answer has no id_token, though the scope openid was asked for (OpenID Connect "
+            "Core 1.0 §3.1.3.3); is the client registered for it?"
+        )
+        raise InvalidJWT(message)
+    try:
+        identity = await verify_id_token(
+            http,
+            server,
+            client_auth,
+            token.id_token,
+            nonce=login.nonce,
+            access_token=token.access_token,
+            client_metadata=client_metadata,
+            leeway=leeway,
+            timeout=timeout,
+            clock=clock,
+        )
+    except InvalidJWT:
+        raise
+    except OAuthKitError as error:
+        _LOGGER.warning("who has logged in could not be verified: %s", error)
+        return LoggedIn(token, not_verified=error)
+    return LoggedIn(token, identity)
