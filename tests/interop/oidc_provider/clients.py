@@ -5,7 +5,7 @@ from typing import Any, Final
 
 CALLBACK: Final = "https://app.example/callback"
 SECRET: Final = "a secret of thirty-two characters"
-RESERVED: Final = "a+b/c d%e:f&g=h~ü?"
+RESERVED: Final = "a+b/c d%e:f&g=h~?"
 """A secret that is another one where it is encoded in another way than it is decoded."""
 
 ALL_GRANTS: Final = (
@@ -37,6 +37,7 @@ CLIENTS: Final = (
     _client("post", "client_secret_post"),
     _client("public", "none"),
     _client("short-lived", "client_secret_basic", access_token_seconds=2),
+    _client("code-alone", "client_secret_basic", grant_types=["authorization_code"]),
     _client("limited", "client_secret_basic", scope="openid read"),
     _client("secret-jwt", "client_secret_jwt"),
     _client("mutual-tls", "tls_client_auth", tls_client_auth_subject_dn="CN=reporter"),
