@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, cast
 import attrs
 
 from oauthkit.errors import InvalidJWT, printable
-from oauthkit.protocol.compact import SignedToken
+from oauthkit.protocol.compact import SignedToken, read_signed
 from oauthkit.protocol.keys import ALGORITHMS
 from oauthkit.protocol.secret import NoPickle, names_of, secret, unprintable
 
@@ -249,6 +249,39 @@ def _check_goes_on(identity: Identity, first: Identity, *, now: float) -> None:
             _refuse(f"its {name} is another than that of the first ID Token (§12.2)")
     if None not in {identity.auth_time, first.auth_time} and identity.auth_time != first.auth_time:
         _refuse("its auth_time is another than that of the first ID Token (§12.2)")
+
+
+def check_same_person(before: str, after: str) -> None:
+    """Refuse an ID Token that came with a refresh and is of somebody else (§12.2).
+
+    Neither signature is looked at: what came from the token endpoint itself is compared with what
+    came from there before, so that the tokens of one person never go on as those of another. What
+    cannot be read, as what is encrypted, is not compared.
+
+    Args:
+        before: The ID Token of the login, or of the refresh before.
+        after: The one that came.
+
+    Raises:
+        InvalidJWT: It has another issuer, subject, audience or time of authentication.
+    """
+    try:
+        was, came = read_signed(before).claims(), read_signed(after).claims()
+    except ValueError:
+        return
+    names = [name for name in ("iss", "sub") if came.get(name) != was.get(name)]
+    if _audience(came) != _audience(was):
+        names.append("aud")
+    if None not in {was.get("auth_time"), came.get("auth_time")} and (
+        came["auth_time"] != was["auth_time"]
+    ):
+        names.append("auth_time")
+    if names:
+        _refuse(
+            f"the ID Token that came with a refresh has another {', '.join(names)} than the one "
+            "before (OpenID Connect Core 1.0 §12.2); the tokens are not used, for they may be "
+            "somebody else's"
+        )
 
 
 def _audience(claims: Mapping[str, Any]) -> frozenset[str]:

@@ -15,6 +15,7 @@ from oauthkit.errors import (
     ConfigurationError,
     ErrorResponse,
     InvalidGrant,
+    InvalidJWT,
     OAuthKitError,
     Recovery,
     ResponseError,
@@ -168,10 +169,12 @@ def refuses_right(error: OAuthKitError) -> bool:
     stands in the way. Nor does an unknown name with status 200. A wrong guess would lose a login;
     an `ErrorRule` can say that it does.
 
+    One whose answer had another person's ID Token is spent, and what came is not used.
+
     Args:
         error: What a token request with a refresh token led to.
     """
-    if isinstance(error, InvalidGrant):
+    if isinstance(error, InvalidGrant | InvalidJWT):
         return True
     if not isinstance(error, ErrorResponse | ResponseError):
         return False

@@ -110,6 +110,7 @@ def parse_token_response(
 
     Raises:
         ErrorResponse: The server said no; subclasses say to whom it matters.
+        InvalidJWT: The ID Token is of somebody else than the one of the token before.
         ResponseError: The answer is not one that RFC 6749 §5 describes.
     """
     fields = read_answer(server, response, now=requested_at, grant_type=grant_type, secrets=secrets)
@@ -143,6 +144,8 @@ def _token(
     previous: Token | None,
     requested_scope: str | None,
 ) -> Token:
+    if previous is not None and previous.id_token is not None:
+        _check_same_person(previous.id_token, fields.get("id_token"))
     try:
         granted = _scope(fields.get("scope"))
         further, extra = further_fields(server.token_class, fields)
@@ -166,6 +169,14 @@ def _token(
         reason = str(error)
     # Raised out here, so that the error does not carry the reader's own, which quotes the answer.
     raise unusable(response, reason, secrets=secrets)
+
+
+def _check_same_person(before: str, after: object) -> None:
+    if isinstance(after, str) and after and after != before:
+        # Few refreshes bring an ID Token: what reads one is loaded by who meets it.
+        from oauthkit.protocol.id_token import check_same_person  # noqa: PLC0415
+
+        check_same_person(before, after)
 
 
 def _refresh_expires_at(
