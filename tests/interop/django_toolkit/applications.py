@@ -28,6 +28,8 @@ def _application(
 APPLICATIONS: Final = (
     _application("web", "authorization-code"),
     _application("app", "authorization-code", public=True),
+    _application("signed-RS256", "authorization-code"),
+    _application("signed-HS256", "authorization-code", algorithm="HS256"),
     _application("service", "client-credentials"),
     _application("reserved characters", "client-credentials", client_secret=RESERVED),
     _application("legacy", "password"),

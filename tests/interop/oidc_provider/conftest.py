@@ -3,8 +3,12 @@
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Final
+from urllib.parse import parse_qs
 
 import attrs
 import httpx
@@ -15,7 +19,7 @@ from tests.interop.human import Human
 from tests.interop.running import missing, running
 from tests.snippets.certificates import Certificates
 
-from .clients import CLIENTS
+from .clients import clients
 
 SERVER: Final = Path(__file__).parent / "server.mjs"
 INSTALLED: Final = "OIDC_PROVIDER"
@@ -37,8 +41,44 @@ class OIDCProvider:
     certificates: Certificates
 
 
+@attrs.frozen(kw_only=True)
+class Backchannel:
+    """Where an application takes Logout Tokens, and those that came.
+
+    Attributes:
+        url: Where it is.
+        came: The Logout Tokens.
+    """
+
+    url: str
+    came: SimpleQueue[str]
+
+
 @pytest.fixture(scope="session")
-def oidc_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OIDCProvider]:
+def backchannel() -> Iterator[Backchannel]:
+    """Have an application that is told of logouts (OpenID Connect Back-Channel Logout 1.0)."""
+    came: SimpleQueue[str] = SimpleQueue()
+
+    class Told(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"])).decode()
+            came.put(parse_qs(body)["logout_token"][0])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - likewise
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Told) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield Backchannel(url=f"http://127.0.0.1:{server.server_port}/", came=came)
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def oidc_provider(
+    tmp_path_factory: pytest.TempPathFactory, backchannel: Backchannel
+) -> Iterator[OIDCProvider]:
     """Run it for as long as the tests go on."""
     installed, node = os.environ.get(INSTALLED), shutil.which("node")
     if installed is None or node is None:
@@ -50,7 +90,7 @@ def oidc_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OIDCProv
     tls = {"key": pair, "cert": pair, "ca": authority}
     with running(
         [node, str(SERVER)],
-        {"clients": CLIENTS, "tls": tls},
+        {"clients": clients(backchannel=backchannel.url), "tls": tls},
         directory=Path(installed),
         log=directory / "log",
     ) as where:

@@ -46,7 +46,14 @@ const provider = new Provider(issuer, {
   clients,
   clockTolerance: 0,
   jwks: {
-    keys: [key('rsa', { modulusLength: 2048 }, 'sig'), key('ec', { namedCurve: 'P-256' }, 'sig')],
+    keys: [
+      key('rsa', { modulusLength: 2048 }, 'sig'),
+      key('ec', { namedCurve: 'P-256' }, 'sig'),
+      key('ed25519', {}, 'sig'),
+    ],
+  },
+  enabledJWA: {
+    idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'Ed25519', 'EdDSA', 'HS256'],
   },
   cookies: { keys: [randomBytes(32).toString('hex')] },
   scopes: ['openid', 'offline_access', 'read', 'write'],
@@ -98,6 +105,7 @@ const provider = new Provider(issuer, {
     claimsParameter: { enabled: true },
     clientCredentials: { enabled: true },
     deviceFlow: { enabled: true },
+    encryption: { enabled: true },
     introspection: { enabled: true },
     jwtIntrospection: { enabled: true },
     jwtResponseModes: { enabled: true },
