@@ -112,7 +112,7 @@ class AuthorizationServerState(Settings):
     def logout_draft(self, subject: str | None = None, session_id: str | None = None) -> Draft:
         """Return a Logout Token before it is signed, to make one that is wrong."""
         now = self.clock.time()
-        claims = {
+        claims: dict[str, object] = {
             "iss": self.issuer,
             "aud": self.client_id,
             "iat": int(now),
@@ -120,7 +120,7 @@ class AuthorizationServerState(Settings):
             "jti": token_urlsafe(16),
             "sub": subject,
             "sid": session_id,
-            "events": {LOGOUT_EVENT: {}},
+            "events": {LOGOUT_EVENT: dict[str, object]()},
         }
         return drafted(self.keys, claims, secret=self.client_secret, kind="logout+jwt")
 

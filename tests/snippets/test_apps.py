@@ -192,14 +192,25 @@ async def test_an_outage_at_the_callback_is_a_503(
     assert "/login" in out_of_order.text
 
 
-async def test_an_outage_while_asking_who_it_is_leaves_nobody_half_logged_in(
+async def test_keys_that_cannot_be_had_leave_nobody_half_logged_in(
     browser: httpx.AsyncClient, world: World
 ) -> None:
     url = await callback(browser)
-    world.userinfo_is_down = True
+    world.fake.fail_next(503, endpoint="jwks")
     out_of_order = await browser.get(url)
 
     assert out_of_order.status_code == 503
+    assert "__Host-visitor" not in browser.cookies
+
+
+async def test_an_id_token_that_is_not_to_be_believed_lets_nobody_in(
+    browser: httpx.AsyncClient, world: World
+) -> None:
+    url = await callback(browser)
+    world.fake.claims = {"aud": "another client"}
+    refused = await browser.get(url)
+
+    assert refused.status_code == 400
     assert "__Host-visitor" not in browser.cookies
 
 

@@ -60,7 +60,6 @@ class World:
         fake: The authorization server auth.example, and the APIs that take its tokens.
         systems: Two of the documented systems, C at identity.example and E at put.example.
         down: Hosts that answer 503 with `Retry-After: 7`.
-        userinfo_is_down: Whether auth.example's /userinfo does.
     """
 
     internet: Internet
@@ -71,7 +70,6 @@ class World:
     )
     systems: DocumentedSystems = attrs.field(factory=lambda: DocumentedSystems(clock=time))
     down: set[str] = attrs.field(factory=set[str])
-    userinfo_is_down: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Give every name to who answers there."""
@@ -110,9 +108,8 @@ class World:
 
     def _unless_down(self, host: str, site: ASGI) -> ASGI:
         async def answer(scope: Any, receive: Any, send: Any) -> None:
-            down = host in self.down or (self.userinfo_is_down and scope["path"] == "/userinfo")
             out_of_order = Response(status_code=503, headers={"retry-after": "7"})
-            await (out_of_order if down else site)(scope, receive, send)
+            await (out_of_order if host in self.down else site)(scope, receive, send)
 
         return answer
 
