@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         EndpointError,
         ErrorResponse,
+        InteractionRequired,
         InvalidClient,
         InvalidGrant,
         InvalidJWT,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ResponseError,
         StoreError,
         TransportError,
+        UnmetRequirements,
     )
     from oauthkit.keeping import keeper
     from oauthkit.operations.id_token import verify_id_token
@@ -106,6 +108,7 @@ __all__ = [
     "FormRequest",
     "GrantStrategy",
     "Identity",
+    "InteractionRequired",
     "InvalidClient",
     "InvalidGrant",
     "InvalidJWT",
@@ -136,6 +139,7 @@ __all__ = [
     "Token",
     "TokenStore",
     "TransportError",
+    "UnmetRequirements",
     "XMLRequest",
     "__version__",
     "complete_login",
@@ -157,6 +161,7 @@ _NAMES: Final = {
         "ConfigurationError",
         "EndpointError",
         "ErrorResponse",
+        "InteractionRequired",
         "InvalidClient",
         "InvalidGrant",
         "InvalidJWT",
@@ -168,6 +173,7 @@ _NAMES: Final = {
         "ResponseError",
         "StoreError",
         "TransportError",
+        "UnmetRequirements",
     ),
     "oauthkit.keeping": ("keeper",),
     "oauthkit.operations.id_token": ("verify_id_token",),

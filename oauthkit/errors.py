@@ -9,7 +9,9 @@ OAuthKitError                  recovery, retry_after
 ├── ErrorResponse              the server said no, in the words of RFC 6749 §5.2
 │   ├── InvalidClient          wake the operator
 │   ├── InvalidGrant           this right is spent
-│   └── AccessDenied           the resource owner refused
+│   ├── AccessDenied           the resource owner refused
+│   ├── InteractionRequired    a login without a page needs one
+│   └── UnmetRequirements      the resource owner cannot authenticate in the way that was asked for
 ├── ReauthorizationRequired    nothing left to renew with
 ├── EndpointError              a service function got an answer it cannot use
 └── StoreError                 the token store failed
@@ -44,6 +46,7 @@ _RECOVERIES: Final[Mapping[str, Recovery]] = {
     "login_required": Recovery.REAUTHORIZE,
     "interaction_required": Recovery.REAUTHORIZE,
     "consent_required": Recovery.REAUTHORIZE,
+    "account_selection_required": Recovery.REAUTHORIZE,
 }
 
 
@@ -212,6 +215,24 @@ class AccessDenied(ErrorResponse):
     """The resource owner or the authorization server refused."""
 
     recovery = Recovery.REAUTHORIZE
+
+
+class InteractionRequired(ErrorResponse):
+    """The server must show the resource owner a page: log in again, without `prompt="none"`.
+
+    Its `error` is `login_required`, `interaction_required`, `consent_required` or
+    `account_selection_required` (OpenID Connect Core §3.1.2.6).
+    """
+
+    recovery = Recovery.REAUTHORIZE
+
+
+class UnmetRequirements(ErrorResponse):
+    """The resource owner cannot be authenticated in the way that the login asked for.
+
+    To log in again in the same way will fail again: ask for less, or tell them what they need, such
+    as a second factor (OpenID Connect Core Error Code unmet_authentication_requirements §2).
+    """
 
 
 class ReauthorizationRequired(OAuthKitError):  # noqa: N818 - says what to do, not what failed

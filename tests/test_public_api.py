@@ -40,6 +40,7 @@ NAMES = [
     "FormRequest",
     "GrantStrategy",
     "Identity",
+    "InteractionRequired",
     "InvalidClient",
     "InvalidGrant",
     "InvalidJWT",
@@ -70,6 +71,7 @@ NAMES = [
     "Token",
     "TokenStore",
     "TransportError",
+    "UnmetRequirements",
     "XMLRequest",
     "__version__",
     "complete_login",
@@ -142,7 +144,7 @@ SIGNATURES = {
     oauthkit.ClientCredentials: "*, request_format=, additional=, refresh_additional=, scope=",
     oauthkit.AuthorizationCode: (
         "*, request_format=, additional=, refresh_additional=, code, redirect_uri=, "
-        "code_verifier=, token_endpoint=, extra="
+        "code_verifier=, token_endpoint=, issuer=, client_id=, extra="
     ),
     oauthkit.RefreshToken: (
         "*, request_format=, additional=, refresh_additional=, refresh_token, scope="
@@ -153,9 +155,11 @@ SIGNATURES = {
     oauthkit.GrantStrategy.parameters: "self",
     oauthkit.GrantStrategy.renewal: "self, token",
     oauthkit.AuthorizationRequest.new: (
-        "server, client_id, *, redirect_uri, scope=, additional=, return_to="
+        "server, client_id, *, redirect_uri, scope=, additional=, return_to=, max_age=, prompt=, "
+        "login_hint=, acr_values=, claims=, ui_locales=, id_token_hint=, display=, resource=, "
+        "response_mode=, life=, now="
     ),
-    oauthkit.AuthorizationRequest.accept: "self, callback",
+    oauthkit.AuthorizationRequest.accept: "self, callback, *, now=, method=, content_type=",
     oauthkit.FormRequest: "",
     oauthkit.MultipartRequest: "",
     oauthkit.JSONRequest: "content_type=",

@@ -6,29 +6,34 @@ resource owner to; the value waits in the web session or an authenticated cookie
 """
 
 import hmac
-import re
+import math
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from hashlib import sha256
 from secrets import token_urlsafe
-from types import UnionType
-from typing import Any, Final, Self, cast
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from typing import Any, Final, Self
 
 import attrs
 
-from oauthkit.errors import (
-    AccessDenied,
-    CallbackError,
-    ConfigurationError,
-    ErrorResponse,
-    printable,
-)
+from oauthkit.errors import CallbackError, ConfigurationError
 from oauthkit.kinds import checked
-from oauthkit.protocol.formats import FORM, ParameterValue
+from oauthkit.protocol.authorization_url import authorization_url, check_login_server
+from oauthkit.protocol.callback import (
+    Callback,
+    further,
+    has_token,
+    is_url,
+    misdelivered,
+    parameters_of,
+    refusal_of,
+    stands_in_fragment,
+)
+from oauthkit.protocol.formats import ParameterValue
 from oauthkit.protocol.grants import AuthorizationCode, scope_text
-from oauthkit.protocol.messages import Origin, shown_url
+from oauthkit.protocol.login_record import members_of, record_of
+from oauthkit.protocol.login_wishes import LoginWishes, essential_acr
+from oauthkit.protocol.messages import shown_url
 from oauthkit.protocol.pkce import check_verifier, new_verifier, s256_challenge
-from oauthkit.protocol.record import check_version, recorded, unknown_members
+from oauthkit.protocol.redirects import checked_redirect_uri, checked_return_to
 from oauthkit.protocol.secret import (
     NoPickle,
     SecretStr,
@@ -40,42 +45,19 @@ from oauthkit.protocol.secret import (
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.single_use import LOGINS
 
-Callback = str | Mapping[str, Any] | Iterable[tuple[str, str]]
-"""A callback's parameters: its URL or query, a mapping as frameworks give, or pairs.
+__all__ = ["AuthorizationRequest", "Callback"]
 
-Mappings that may hold a name twice are asked for all their values: those of Starlette, FastAPI,
-Flask, Quart, Django, aiohttp and Bottle.
-"""
-
-_LONGEST_CALLBACK: Final = 65_536
-_MOST_PARAMETERS: Final = 100
-_OURS: Final = frozenset(
-    {
-        "response_type",
-        "client_id",
-        "redirect_uri",
-        "scope",
-        "state",
-        "nonce",
-        "code_challenge",
-        "code_challenge_method",
-    }
+_MALFORMED: Final = (
+    "the callback has a parameter twice, too many, or is no callback at all (RFC 6749 §3.1)"
 )
-_SECRET: Final = frozenset({"client_secret", "client_assertion", "code_verifier"})
-_ANSWERS: Final = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
-_ALL_PAIRS: Final = ("multi_items", "lists", "allitems")
-"""How frameworks give every value: Starlette, Litestar; Flask, Quart, Django; Bottle."""
-
-_URL: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|/|[^=?]*\?)")
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-_VISIBLE: Final = re.compile(r"[^\x00-\x20\x7f\\#]+")
-_NEEDED: Final = ("url", "state", "code_verifier", "redirect_uri", "token_endpoint")
-_OPTIONAL: Final = ("nonce", "issuer", "return_to")
-_RECORD: Final = (*_NEEDED, *_OPTIONAL, "issuer_required")
-_KINDS: Final[Mapping[str, tuple[object, type | UnionType]]] = {
-    **dict.fromkeys(_OPTIONAL, (None, str | None)),
-    "issuer_required": (False, bool),
-}
+_ANOTHER_STATE: Final = (
+    "the callback's state is not that of this login (RFC 6749 §10.12); it may be forged, or belong "
+    "to another tab; start the login again"
+)
+_IN_FRAGMENT: Final = (
+    "the callback's parameters stand in a fragment (#…), which no server sees; ask for "
+    'response_mode="query" or "form_post", and have no page hand fragments on'
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +88,15 @@ class AuthorizationRequest(NoPickle):
         issuer: What `iss` of the callback must be (RFC 9207).
         issuer_required: Whether a callback without `iss` is refused.
         return_to: A path of the application to go on at afterwards.
+        client_id: Who asks; its code is exchanged by nobody else. None in records of the first
+            versions.
+        created_at: When it was begun, in seconds since the epoch; None where nobody said.
+        expires_at: When it ends, likewise; a callback that comes later is refused.
+        max_age: How many seconds ago the resource owner may have authenticated at most; `auth_time`
+            of the ID Token is compared with it.
+        acr_values: The authentication context classes that were asked for, space-separated.
+        claims: The claims that were asked for (OpenID Connect Core §5.5).
+        response_mode: How the callback is to come; None is the query.
         unknown: Members of its record that a later oauthkit has put there; they are kept.
     """
 
@@ -118,6 +109,18 @@ class AuthorizationRequest(NoPickle):
     issuer: str | None = None
     issuer_required: bool = False
     return_to: str | None = None
+    client_id: str | None = None
+    created_at: float | None = None
+    expires_at: float | None = None
+    max_age: int | None = None
+    acr_values: str | None = None
+    claims: Mapping[str, Any] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(unprintable),
+        hash=False,
+        repr=lambda claims: repr(claims and {**claims}.keys()),
+    )
+    response_mode: str | None = None
     unknown: Mapping[str, Any] = attrs.field(
         factory=dict[str, Any], converter=unprintable, hash=False, repr=False
     )
@@ -133,17 +136,50 @@ class AuthorizationRequest(NoPickle):
         scope: str | Iterable[str] | None = None,
         additional: Mapping[str, ParameterValue] | None = None,
         return_to: str | None = None,
+        max_age: int | None = None,
+        prompt: str | Iterable[str] | None = None,
+        login_hint: str | None = None,
+        acr_values: str | Iterable[str] | None = None,
+        claims: Mapping[str, Any] | None = None,
+        ui_locales: str | Iterable[str] | None = None,
+        id_token_hint: str | None = None,
+        display: str | None = None,
+        resource: str | Iterable[str] | None = None,
+        response_mode: str | None = None,
+        life: float = 600.0,
+        now: float | None = None,
     ) -> Self:
         """Start a login.
+
+        Where the server says what it supports, a `response_mode` that it does not is refused. Other
+        lists of its metadata are often incomplete, and are left to the server to judge by.
 
         Args:
             server: Who is asked; it needs an `authorization_endpoint`.
             client_id: Who asks.
             redirect_uri: Where the callback goes: absolute, without fragment (RFC 6749 §3.1.2);
                 https, plain http to this machine alone, or an app's own scheme (RFC 8252 §7).
-            scope: What is asked for.
-            additional: Further parameters, such as `prompt` or `login_hint`.
+            scope: What is asked for; `openid` among it asks who logs in.
+            additional: Further parameters, such as `access_type`. What has an argument of its own
+                may stand here instead, and counts as much.
             return_to: A path of the application, such as `/inbox`; kept here for afterwards.
+            max_age: How many seconds ago the resource owner may have authenticated at most; 0 has
+                them authenticate anew (OpenID Connect Core §3.1.2.1).
+            prompt: What the server asks the resource owner: `login`, `consent`, `select_account`;
+                or `none`, which shows no page and may end in `InteractionRequired`.
+            login_hint: Who is expected, such as a mail address.
+            acr_values: Authentication context classes, the most wanted first; a wish, unlike an
+                `acr` among `claims` that is essential.
+            claims: Claims one by one, such as `{"id_token": {"acr": {"essential": True}}}` (§5.5).
+            ui_locales: Languages, such as `de-CH de`, the most wanted first.
+            id_token_hint: A former ID Token of who is expected. One that came encrypted is for you
+                to decrypt before: the server cannot.
+            display: How pages are shown, such as `popup`.
+            resource: What the access token is for: one absolute URI or several (RFC 8707 §2).
+            response_mode: `query`, or `form_post`: the browser posts the callback, without your
+                SameSite=Lax cookies. None is the query.
+            life: Seconds that the login may take.
+            now: Seconds since the epoch, from which they count; None gives the login no end.
 
         Raises:
             ConfigurationError: The server has no authorization endpoint or no S256, the client_id
@@ -151,19 +187,31 @@ class AuthorizationRequest(NoPickle):
                 parameter is given twice, or return_to leads outside.
         """
         additional = unprintable(additional or {})
+        wishes = LoginWishes.of(
+            Unprintable(
+                max_age=max_age,
+                prompt=prompt,
+                login_hint=login_hint,
+                acr_values=acr_values,
+                claims=claims,
+                ui_locales=ui_locales,
+                id_token_hint=id_token_hint,
+                display=display,
+                resource=resource,
+                response_mode=response_mode,
+            ),
+            additional,
+        )
         check_given(client_id=client_id)
-        authorization_endpoint = server.endpoint("authorization_endpoint")
-        methods = server.code_challenge_methods_supported
-        if methods is not None and "S256" not in methods:
-            message = f"the server knows PKCE only by {methods}, and S256 is required (RFC 7636)"
-            raise ConfigurationError(message)
+        check_login_server(server)
+        wishes.check(server)
         state, code_verifier = SecretStr(token_urlsafe(32)), SecretStr(new_verifier())
         scope = scope_text(scope)
         nonce = SecretStr(token_urlsafe(32)) if "openid" in (scope or "").split() else None
         parameters = Unprintable(
             response_type="code",
             client_id=client_id,
-            redirect_uri=_checked_redirect_uri(
+            redirect_uri=checked_redirect_uri(
                 redirect_uri, allow_plain_http=bool(server.allow_plain_http)
             ),
             scope=scope,
@@ -173,7 +221,11 @@ class AuthorizationRequest(NoPickle):
             code_challenge_method="S256",
         )
         return cls(
-            url=_with_query(authorization_endpoint, parameters, additional),
+            url=authorization_url(
+                server.endpoint("authorization_endpoint"),
+                Unprintable(parameters, **wishes.parameters()),
+                LoginWishes.others(additional),
+            ),
             state=state,
             code_verifier=code_verifier,
             redirect_uri=redirect_uri,
@@ -181,58 +233,72 @@ class AuthorizationRequest(NoPickle):
             nonce=nonce,
             issuer=server.issuer,
             issuer_required=server.authorization_response_iss_parameter_supported,
-            return_to=_checked_return_to(return_to),
+            return_to=checked_return_to(return_to),
+            client_id=client_id,
+            created_at=now,
+            expires_at=_end(now, life),
+            max_age=wishes.max_age,
+            acr_values=wishes.acr_values,
+            claims=wishes.claims,
+            response_mode=wishes.response_mode,
         )
 
-    def accept(self, callback: Callback) -> AuthorizationCode:
+    @property
+    def once_id(self) -> str:
+        """What names this login where its use is remembered, and tells nothing of it."""
+        return sha256(f"login\0{self.state}".encode(errors="surrogatepass")).hexdigest()
+
+    @property
+    def essential_acr(self) -> tuple[str, ...] | None:
+        """The `acr` values of which the ID Token must have one (OpenID Connect Core §5.5.1.1).
+
+        There are none where any `acr` will do. None where `claims` does not call it essential.
+        """
+        return essential_acr(self.claims)
+
+    def accept(
+        self,
+        callback: Callback,
+        *,
+        now: float | None = None,
+        method: str | None = None,
+        content_type: str | None = None,
+    ) -> AuthorizationCode:
         """Check a callback and return the grant it carries; a login is accepted once.
 
         That is so for every copy of it in this process, also one that `from_dict` gave. A forged
         callback does not count, a refusal by the server or the resource owner does.
 
         Args:
-            callback: The callback's parameters.
+            callback: The callback's parameters: its URL or query, or the posted form.
+            now: Seconds since the epoch, to compare with the login's end.
+            method: The HTTP method that the callback came by, to compare with what was asked for.
+            content_type: The `Content-Type` header of a callback that was posted.
 
         Raises:
-            CallbackError: It does not belong to this login, or is malformed; nothing in it is
-                to be believed.
+            CallbackError: It does not belong to this login, came another way or too late, or is
+                malformed; nothing in it is to be believed.
+            InteractionRequired: The server must ask the resource owner, and `prompt` forbade it.
+            UnmetRequirements: The server cannot authenticate the resource owner in the way that was
+                asked for.
             ErrorResponse: The server, or the resource owner (`AccessDenied`), said no.
         """
-        parameters = _parameters(callback)
+        parameters = parameters_of(callback)
+        in_fragment, url = stands_in_fragment(callback), is_url(callback)
         del callback  # a traceback that shows local values would show the code in it
         if parameters is None:
-            message = (
-                "the callback has a parameter twice, too many, or is no callback at all "
-                "(RFC 6749 §3.1)"
-            )
-            raise CallbackError(message)
-        if not self._fits(parameters.get("state", "")):
-            message = (
-                "the callback's state is not that of this login (RFC 6749 §10.12); it may be "
-                "forged, or belong to another tab; start the login again"
-            )
-            raise CallbackError(message)
-        self._check_issuer(parameters.get("iss"))
-        if not LOGINS.claim(self.code_verifier, self.state):
-            message = "this login was accepted before; start a new one (RFC 6749 §4.1.2)"
-            raise CallbackError(message)
-        if "error" in parameters:
-            kind = AccessDenied if parameters["error"] == "access_denied" else ErrorResponse
-            raise kind(
-                parameters["error"],
-                parameters.get("error_description"),
-                parameters.get("error_uri"),
-            )
-        if not parameters.get("code"):
-            message = "the callback has neither code nor error (RFC 6749 §4.1.2)"
-            raise CallbackError(message)
-        return AuthorizationCode(
-            code=parameters["code"],
-            redirect_uri=self.redirect_uri,
-            code_verifier=self.code_verifier,
-            token_endpoint=self.token_endpoint,
-            extra={name: text for name, text in parameters.items() if name not in _ANSWERS},
+            raise CallbackError(_MALFORMED)
+        problem = (
+            self._foreign(parameters, in_fragment=in_fragment)
+            or misdelivered(self.response_mode, url=url, method=method, content_type=content_type)
+            or self._late(now)
+            or has_token(parameters)
         )
+        if problem is None and not LOGINS.claim(self.code_verifier, self.state):
+            problem = "this login was accepted before; start a new one (RFC 6749 §4.1.2)"
+        if problem is not None:
+            raise CallbackError(problem)
+        return self._grant(parameters)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the login as a plain dict of JSON values, **secrets included**, for keeping.
@@ -240,9 +306,7 @@ class AuthorizationRequest(NoPickle):
         Keep it on the server or in an encrypted cookie, one per login, and forget it at the
         callback.
         """
-        fields = {name: getattr(self, name) for name in _RECORD}
-        plain = {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
-        return recorded(plain, self.unknown)
+        return record_of(self, self.unknown)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -253,7 +317,7 @@ class AuthorizationRequest(NoPickle):
         """
         login, reason = None, "it is no such dict"
         try:
-            login = cls(**_kept(data))
+            login = cls(**members_of(data))
         except (AttributeError, TypeError):
             pass
         except ValueError as error:
@@ -263,135 +327,53 @@ class AuthorizationRequest(NoPickle):
             message = f"a kept login must be what AuthorizationRequest.to_dict() gives: {reason}"
             raise ConfigurationError(message)
         check_verifier(login.code_verifier)
-        _checked_return_to(login.return_to)
+        checked_return_to(login.return_to)
         return login
+
+    def _grant(self, parameters: Mapping[str, str]) -> AuthorizationCode:
+        refusal = refusal_of(parameters)
+        if refusal is not None:
+            raise refusal
+        if not parameters.get("code"):
+            message = "the callback has neither code nor error (RFC 6749 §4.1.2)"
+            raise CallbackError(message)
+        return AuthorizationCode(
+            code=parameters["code"],
+            redirect_uri=self.redirect_uri,
+            code_verifier=self.code_verifier,
+            token_endpoint=self.token_endpoint,
+            issuer=self.issuer,
+            client_id=self.client_id,
+            extra=further(parameters),
+        )
+
+    def _foreign(self, parameters: Mapping[str, str], *, in_fragment: bool) -> str | None:
+        """Return why a callback is not that of this login; None where it is."""
+        if not self._fits(parameters.get("state", "")):
+            return _IN_FRAGMENT if in_fragment else _ANOTHER_STATE
+        issuer = parameters.get("iss")
+        if issuer is None and self.issuer_required:
+            return "the callback has no iss, which this server always sends (RFC 9207 §2.4)"
+        if issuer is not None and self.issuer is not None and issuer != self.issuer:
+            return (
+                "the callback comes from another authorization server than was asked (RFC 9207 "
+                "§2.4); it is not used"
+            )
+        return None
 
     def _fits(self, state: str) -> bool:
         theirs, ours = state.encode(errors="replace"), self.state.encode(errors="replace")
         return hmac.compare_digest(theirs, ours) and bool(ours)
 
-    def _check_issuer(self, issuer: str | None) -> None:
-        if issuer is None and self.issuer_required:
-            message = "the callback has no iss, which this server always sends (RFC 9207 §2.4)"
-            raise CallbackError(message)
-        if issuer is not None and self.issuer is not None and issuer != self.issuer:
-            message = (
-                "the callback comes from another authorization server than was asked (RFC 9207 "
-                "§2.4); it is not used"
-            )
-            raise CallbackError(message)
+    def _late(self, now: float | None) -> str | None:
+        if now is None or self.expires_at is None or now < self.expires_at:
+            return None
+        return "the callback came after the end of this login; start a new one"
 
 
-def _kept(data: Mapping[str, Any]) -> Unprintable:
-    check_version(data)
-    known = Unprintable((name, data[name]) for name in _RECORD if name in data)
-    for name in _RECORD:
-        default, kinds = _KINDS.get(name, (None, str))
-        if not isinstance(known.get(name, default), kinds):
-            message = f"its {name} is missing, or of another type"
-            raise ValueError(message)  # noqa: TRY004 - as for all that a record may not be
-    return Unprintable(known, unknown=unknown_members(data, _RECORD))
-
-
-def _checked_redirect_uri(redirect_uri: str, *, allow_plain_http: bool) -> str:
-    scheme, _, rest = redirect_uri.partition(":")
-    if not _SCHEME.fullmatch(scheme) or not _VISIBLE.fullmatch(rest):
-        message = "redirect_uri must be an absolute URI without a fragment (RFC 6749 §3.1.2)"
+def _end(now: float | None, life: float) -> float | None:
+    """Return when a login ends that begins now; None where nobody said when that is."""
+    if not (life > 0 and math.isfinite(life)):
+        message = "life= is how many seconds a login may take, above 0"
         raise ConfigurationError(message)
-    if scheme.lower() in {"http", "https"}:
-        origin = Origin.of(redirect_uri)
-        if not allow_plain_http and not origin.confidential:
-            message = (
-                f"redirect_uri {origin} is plain http, where the code can be read on the way (RFC "
-                "9700 §2.6); use https, http://127.0.0.1 or http://localhost, or say "
-                "AuthorizationServer(…, allow_plain_http=True)"
-            )
-            raise ConfigurationError(message)
-    elif "." not in scheme:
-        message = (
-            f"the scheme of redirect_uri, {scheme!r}, is neither https nor a reversed domain "
-            "name such as com.example.app (RFC 8252 §7.1)"
-        )
-        raise ConfigurationError(message)
-    return redirect_uri
-
-
-def _checked_return_to(return_to: str | None) -> str | None:
-    if return_to is None:
-        return None
-    decoded = unquote(unquote(return_to))
-    outside = any(
-        not path.startswith("/")
-        or path.startswith("//")
-        or any(character in "\\\x7f" or character < " " for character in path)
-        for path in (return_to, decoded)
-    )
-    if outside:
-        message = (
-            "return_to must be a path of this application, such as /inbox: another site there "
-            "would make an open redirector (RFC 9700 §4.11)"
-        )
-        raise ConfigurationError(message)
-    return return_to
-
-
-def _with_query(
-    endpoint: str, parameters: Mapping[str, str | None], additional: Mapping[str, ParameterValue]
-) -> str:
-    parts = urlsplit(endpoint)
-    wanted = Unprintable({**parameters, **additional})
-    present = {name for name, value in wanted.items() if value is not None and value != ""}
-    there = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
-    for name in sorted(_SECRET & additional.keys()):
-        message = f"{name} is a secret, and stands in no URL that a browser sees; leave it out"
-        raise ConfigurationError(message)
-    for name in [*(_OURS & additional.keys()), *(there & present)]:
-        message = (
-            f"{printable(name)} cannot be set by additional= or by the query of the "
-            "authorization_endpoint too: a parameter occurs once (RFC 6749 §3.1), and the login is "
-            "always the code flow with state and PKCE (RFC 9700 §2.1)"
-        )
-        raise ConfigurationError(message)
-    query = FORM.encode(wanted)[1].decode("ascii")
-    return urlunsplit(parts._replace(query=f"{parts.query}&{query}" if parts.query else query))
-
-
-def _parameters(callback: Callback) -> Unprintable | None:
-    """Return the parameters of a callback; None where it is malformed."""
-    try:
-        pairs = list(islice(_pairs(callback), _MOST_PARAMETERS + 1))
-        found = Unprintable(pairs)
-    except (AttributeError, TypeError, ValueError):
-        return None
-    texts = all(isinstance(text, str) for pair in found.items() for text in pair)
-    return found if texts and len(found) == len(pairs) <= _MOST_PARAMETERS else None
-
-
-def _pairs(callback: Callback) -> Iterable[tuple[str, Any]]:
-    if isinstance(callback, str):
-        return parse_qsl(_query(callback), keep_blank_values=True)
-    for method in _ALL_PAIRS:  # what `items` of these gives has one of each alone
-        give = getattr(callback, method, None)
-        if callable(give):
-            return _single_pairs(cast("Iterable[tuple[str, Any]]", give()))
-    if not isinstance(callback, Mapping):
-        return callback
-    return _single_pairs(cast("Mapping[str, Any]", callback).items())
-
-
-def _single_pairs(pairs: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
-    return ((name, text) for name, value in pairs for text in _values(value))
-
-
-def _values(value: object) -> list[object]:
-    """Return one name's values: several where they come as a list, as parse_qs gives them."""
-    return cast("list[object]", value) if isinstance(value, list) else [value]
-
-
-def _query(callback: str) -> str:
-    """Return the query of a URL, or a bare query, which may have a question mark in it too."""
-    if len(callback) > _LONGEST_CALLBACK:
-        raise ValueError
-    if not _URL.match(callback):
-        return callback
-    return callback.partition("#")[0].partition("?")[2]
+    return None if now is None else now + life

@@ -134,6 +134,16 @@ class GrantStrategy(NoPickle, ABC):
         """The token endpoint that alone may be asked; None where any may (RFC 9700 §4.4)."""
         return None
 
+    @property
+    def bound_to_issuer(self) -> str | None:
+        """The issuer identifier of who alone may be asked; None where any may (RFC 9700 §4.4)."""
+        return None
+
+    @property
+    def bound_to_client(self) -> str | None:
+        """The client_id of who alone may ask; None where any may (RFC 6749 §4.1.3)."""
+        return None
+
     async def prepared(
         self, server: AuthorizationServer, *, client_id: str, now: float
     ) -> "GrantStrategy":
@@ -225,6 +235,8 @@ class AuthorizationCode(GrantStrategy):
         redirect_uri: The one of the authorization request; None for servers that want none.
         code_verifier: The PKCE code verifier (RFC 7636 §4.5).
         token_endpoint: Where alone the code may be sent; None anywhere.
+        issuer: Who alone may be sent it, by its issuer identifier; None anybody.
+        client_id: Who alone may exchange it; None anybody.
         extra: What else came with the callback; not sent.
     """
 
@@ -234,6 +246,9 @@ class AuthorizationCode(GrantStrategy):
     redirect_uri: str | None = None
     code_verifier: str | None = secret(default=None)
     token_endpoint: str | None = attrs.field(default=None, repr=shown_url)
+    # Whose the code is, and not what is presented: a code is the same, whoever says so.
+    issuer: str | None = attrs.field(default=None, eq=False)
+    client_id: str | None = attrs.field(default=None, eq=False)
     extra: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=unprintable, hash=False, repr=names_of
     )
@@ -254,6 +269,16 @@ class AuthorizationCode(GrantStrategy):
     def bound_to(self) -> str | None:
         """The token endpoint of the login, or None."""
         return self.token_endpoint
+
+    @property
+    def bound_to_issuer(self) -> str | None:
+        """The issuer of the login, or None."""
+        return self.issuer
+
+    @property
+    def bound_to_client(self) -> str | None:
+        """The client of the login, or None."""
+        return self.client_id
 
 
 @attrs.frozen(kw_only=True)

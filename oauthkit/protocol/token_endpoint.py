@@ -46,12 +46,7 @@ def build_token_request(
             "ClientSecretBasic or ClientSecretPost in place of PublicClient"
         )
         raise ConfigurationError(message)
-    if grant.bound_to not in {None, server.token_endpoint}:
-        message = (
-            "this code belongs to the login at another server (RFC 9700 §4.4); exchange it with "
-            "the AuthorizationServer that the login was begun at"
-        )
-        raise ConfigurationError(message)
+    _check_binding(server, client_auth.client_id, grant)
     check_secrets(grant)
     adapt = server.adapt_request
     return build_request(
@@ -63,6 +58,24 @@ def build_token_request(
         request_format=grant.request_format,
         secrets=secrets_of(client_auth) | secrets_of(grant),
     )
+
+
+def _check_binding(server: AuthorizationServer, client_id: str, grant: GrantStrategy) -> None:
+    """Refuse a right that was given by another server, or to another client."""
+    issuers = {grant.bound_to_issuer, server.issuer} - {None}  # a server may have none by hand
+    if grant.bound_to not in {None, server.token_endpoint} or len(issuers) > 1:
+        message = (
+            "this code belongs to the login at another server (RFC 9700 §4.4); exchange it with "
+            "the AuthorizationServer that the login was begun at"
+        )
+        raise ConfigurationError(message)
+    if grant.bound_to_client not in {None, client_id}:
+        message = (
+            f"this code was given to the client {grant.bound_to_client!r}, and "
+            f"{client_id!r} may not exchange it (RFC 6749 §4.1.3); begin and end a login as the "
+            "same client"
+        )
+        raise ConfigurationError(message)
 
 
 def _adapted(adapt: RequestAdapter, client_id: str, parameters: Parameters) -> Parameters:

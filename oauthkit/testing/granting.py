@@ -192,10 +192,12 @@ class Desk:
         *,
         suffix: str = "",
         asked: Mapping[str, str] | None = None,
+        authenticated_at: float | None = None,
     ) -> str:
         """Return an authorization code: its number, and the suffix."""
         code, now = f"code-{len(self._codes) + 1}{suffix}", self.settings.clock.time()
-        family = Family(scope, asked=asked or {}, began=now)
+        began = now if authenticated_at is None else authenticated_at
+        family = Family(scope, asked=asked or {}, began=began)
         self._codes[code] = _Code(redirect_uri, challenge, family, now + CODE_LIFE)
         return code
 

@@ -21,7 +21,7 @@ class Family:
         alive: Whether it was not revoked, by hand or because a spent refresh token was reused.
         refreshes: How many times a refresh token of it was exchanged.
         asked: The parameters of the authorization request, where there was one.
-        began: When it was granted, in seconds since the epoch.
+        began: When the resource owner authenticated for it, in seconds since the epoch.
     """
 
     scope: str

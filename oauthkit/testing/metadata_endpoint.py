@@ -33,6 +33,8 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
         "id_token_signing_alg_values_supported": [state.keys.algorithm],
         "subject_types_supported": ["public"],
         "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "claims_parameter_supported": True,
         "grant_types_supported": [
             "authorization_code",
             "client_credentials",

@@ -94,6 +94,8 @@ class FakeAuthorizationServer(AuthorizationServerState):
             changes the header, the claims or the key, or returns what is sent in its place.
         metadata: Further members of the metadata document; they replace others of the same name,
             and None leaves one out.
+        authenticated_at: When the resource owner authenticated at the server, in seconds since the
+            epoch; None before the first login, and then `prompt=none` is `login_required`.
         token_requests: Every token request so far.
         metadata_requests: When the metadata was asked for so far, in seconds since the epoch.
         endpoint_requests: Every request so far to another endpoint, by its name, such as `revoke`.
@@ -107,7 +109,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
     )
 
     def authorize(self, url: str, *, error: str | None = None) -> str:
-        """Return the callback URL that the browser is sent to once the resource owner agreed.
+        """Return what the browser brings to the callback once the resource owner agreed.
+
+        That is the URL that it is sent to, or, with `response_mode=form_post`, the body of the form
+        that it posts to the `redirect_uri`. The resource owner authenticates where the request
+        wants that by `prompt=login` or `max_age`, at once.
 
         Args:
             url: What `AuthorizationRequest` makes.
@@ -117,7 +123,7 @@ class FakeAuthorizationServer(AuthorizationServerState):
             ValueError: The URL names another endpoint or client, or no redirect_uri: a server
                 shows a page then, and sends nobody back (RFC 6749 §4.1.2.1).
         """
-        return AuthorizationEndpoint(self).callback(url, error=error)
+        return AuthorizationEndpoint(self).respond(url, error=error).callback
 
     def fail_next(
         self,
@@ -338,7 +344,7 @@ def _token_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> HTTP
 def _authorize_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> HTTPResponse:
     """Return the authorization endpoint's answer: the resource owner always agrees."""
     try:
-        return HTTPResponse(HTTPStatus.FOUND, {"location": server.authorize(request.url)})
+        return AuthorizationEndpoint(server).respond(request.url).page()
     except ValueError as error:
         return HTTPResponse(
             HTTPStatus.BAD_REQUEST, {"content-type": "text/plain"}, str(error).encode()

@@ -28,6 +28,7 @@ class AuthorizationServerState(Settings):
     refresh_expires_in: float | None = None
     issuer: str = "https://auth.example"
     metadata: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    authenticated_at: float | None = None
     dialect: Dialect = attrs.field(default=RFC_6749, on_setattr=attrs.setters.frozen)
     claims: Mapping[str, object] = attrs.field(factory=dict[str, object])
     keys: SigningKeys = attrs.field(factory=SigningKeys)

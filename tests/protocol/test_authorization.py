@@ -1,6 +1,7 @@
 import contextlib
 import copy
 import json
+import math
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -13,15 +14,17 @@ from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 import attrs
 import pytest
 from multidict import MultiDict, MultiDictProxy
-from starlette.datastructures import ImmutableMultiDict, QueryParams
+from starlette.datastructures import FormData, ImmutableMultiDict, QueryParams
 
 from oauthkit.errors import (
     AccessDenied,
     CallbackError,
     ConfigurationError,
     ErrorResponse,
+    InteractionRequired,
     OAuthKitError,
     Recovery,
+    UnmetRequirements,
 )
 from oauthkit.protocol.authorization import AuthorizationRequest
 from oauthkit.protocol.grants import AuthorizationCode
@@ -236,6 +239,13 @@ def test_a_login_needs_a_client_id(client_id: Any) -> None:
 def test_a_login_needs_an_authorization_endpoint() -> None:
     with pytest.raises(ConfigurationError, match="authorization_endpoint="):
         login(AuthorizationServer("https://auth.example/token"))
+
+
+@pytest.mark.parametrize("issuer", ["https://self-issued.me", "https://self-issued.me/v2"])
+def test_a_self_issued_provider_is_refused(issuer: str) -> None:
+    """OC-40."""
+    with pytest.raises(ConfigurationError, match="self-issued"):
+        login(attrs.evolve(SERVER, issuer=issuer))
 
 
 @pytest.mark.parametrize("methods", [("plain",), (), ("plain", "s256")], ids=repr)
@@ -545,11 +555,11 @@ def test_a_text_that_is_no_callback_is_refused(callback: str) -> None:
     ],
 )
 def test_a_fragment_is_no_query(form: str) -> None:
-    """AT-20."""
+    """AT-20, OC-37: the error says how to ask instead."""
     request = login()
     query = urlencode({"state": request.state, "code": "c"})
 
-    with pytest.raises(CallbackError):
+    with pytest.raises(CallbackError, match=r"fragment .* response_mode|state"):
         request.accept(form.format(callback=CALLBACK, query=query))
 
 
@@ -685,6 +695,172 @@ def test_an_error_keeps_all_that_came_with_it(error: str, recovery: Recovery) ->
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("form", ["{callback}#{query}", "#{query}", "/callback#{query}"])
+@pytest.mark.parametrize("answer", ["code", "error", "access_token"])
+def test_a_callback_in_a_fragment_is_refused_with_what_to_do(form: str, answer: str) -> None:
+    """OC-37."""
+    request = login()
+    query = urlencode({"state": request.state, answer: "c"})
+
+    with pytest.raises(CallbackError, match='ask for response_mode="query" or "form_post"'):
+        request.accept(form.format(callback=CALLBACK, query=query))
+
+
+@pytest.mark.parametrize("token", ["access_token", "id_token"])
+def test_a_token_beside_the_code_is_refused(token: str) -> None:
+    """OC-37, BC-05: it is not that of the token endpoint, and does not use the login up."""
+    request = login()
+
+    with pytest.raises(CallbackError, match="was not asked for"):
+        request.accept({"code": "c", token: "canary", "state": request.state})
+    assert request.accept({"code": "c", "state": request.state}).code == "c"
+
+
+# A posted form
+
+
+FORM_URLENCODED = "application/x-www-form-urlencoded"
+
+
+def posted(mapping: Callable[..., Any]) -> Callable[[list[tuple[str, str]]], Any]:
+    return lambda pairs: mapping(*pairs)
+
+
+def encoded(pairs: list[tuple[str, str]]) -> str:
+    return urlencode(pairs)
+
+
+def values(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    return parse_qs(urlencode(pairs))
+
+
+POSTED = [posted(mapping) for mapping in MAPPINGS]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [dict, FormData, encoded, values, *POSTED],
+    ids=range(4 + len(MAPPINGS)),
+)
+def test_a_posted_callback_is_taken_in_every_form_that_frameworks_give(form: Any) -> None:
+    """OC-36."""
+    request = login(response_mode="form_post")
+    pairs = [("code", "c?d=e/f"), ("state", request.state), ("iss", "https://auth.example")]
+
+    grant = request.accept(
+        form(pairs), method="post", content_type=f"{FORM_URLENCODED}; charset=utf-8"
+    )
+    assert grant.code == "c?d=e/f"
+
+
+@pytest.mark.parametrize(
+    "mode, way, words",
+    [
+        ("form_post", {"method": "GET"}, "must come by POST"),
+        ("form_post", {"method": "POST", "content_type": "multipart/form-data"}, FORM_URLENCODED),
+        ("form_post", {"method": "POST", "content_type": "text/plain"}, FORM_URLENCODED),
+        ("query", {"method": "POST"}, "must come by GET"),
+        (None, {"method": "POST", "content_type": FORM_URLENCODED}, "must come by GET"),
+        (None, {"method": "HEAD"}, "must come by GET"),
+    ],
+)
+def test_a_callback_that_came_another_way_is_refused(
+    mode: str | None, way: dict[str, Any], words: str
+) -> None:
+    """AT-20, OC-36: and the login can still be ended in the way that was asked for."""
+    request = login(response_mode=mode)
+    callback = {"code": "c", "state": request.state}
+
+    with pytest.raises(CallbackError, match=words):
+        request.accept(callback, **way)
+    right = "POST" if mode == "form_post" else "GET"
+    assert request.accept(callback, method=right).code == "c"
+
+
+@pytest.mark.parametrize("form", ["{}?{}", "?{1}", "/callback?{1}"])
+def test_a_url_is_no_posted_form(form: str) -> None:
+    """AT-20, OC-36."""
+    request = login(response_mode="form_post")
+    query = urlencode({"code": "c", "state": request.state})
+
+    with pytest.raises(CallbackError, match="by POST"):
+        request.accept(form.format(CALLBACK, query))
+
+
+def test_an_uploaded_file_is_no_parameter() -> None:
+    """OC-36."""
+    request = login(response_mode="form_post")
+
+    with pytest.raises(CallbackError):
+        request.accept(FormData([("code", object()), ("state", request.state)]))  # type: ignore[list-item]
+
+
+# Errors of OpenID Connect
+
+
+@pytest.mark.parametrize(
+    "error, kind, recovery",
+    [
+        ("login_required", InteractionRequired, Recovery.REAUTHORIZE),
+        ("interaction_required", InteractionRequired, Recovery.REAUTHORIZE),
+        ("consent_required", InteractionRequired, Recovery.REAUTHORIZE),
+        ("account_selection_required", InteractionRequired, Recovery.REAUTHORIZE),
+        ("unmet_authentication_requirements", UnmetRequirements, Recovery.CHANGE_REQUEST),
+        ("invalid_request_uri", ErrorResponse, Recovery.CHANGE_REQUEST),
+        ("request_not_supported", ErrorResponse, Recovery.CHANGE_REQUEST),
+        ("registration_not_supported", ErrorResponse, Recovery.CHANGE_REQUEST),
+    ],
+)
+def test_a_refusal_is_of_the_class_of_what_to_do(
+    error: str, kind: type[ErrorResponse], recovery: Recovery
+) -> None:
+    """OC-38, OC-39."""
+    request = login(prompt="none")
+
+    with pytest.raises(ErrorResponse) as caught:
+        request.accept({"error": error, "state": request.state})
+    assert (type(caught.value), caught.value.recovery) == (kind, recovery)
+
+
+# The end of a login
+
+
+@pytest.mark.parametrize("answer", ["code", "error"])
+def test_a_login_ends_after_its_time(answer: str) -> None:
+    """AT-15: a callback is good until then, and nothing in a later one is believed."""
+    request = login(now=1_000.0)
+    callback = {answer: "canary", "state": request.state}
+
+    assert (request.created_at, request.expires_at) == (1_000.0, 1_600.0)
+    with pytest.raises(CallbackError, match="start a new one") as caught:
+        request.accept(callback, now=1_600.0)
+    assert caught.value.recovery is Recovery.REAUTHORIZE
+    assert "canary" not in str(caught.value)
+    with contextlib.suppress(ErrorResponse):
+        assert request.accept(callback, now=1_599.9).code == "canary"
+
+
+def test_a_login_without_a_beginning_has_no_end() -> None:
+    """AT-15: whoever begins it keeps the time then, as the life of a cookie does."""
+    request = login(life=1.0)
+
+    assert request.expires_at is None
+    assert request.accept({"code": "c", "state": request.state}, now=1e9).code == "c"
+
+
+def test_an_end_is_compared_where_the_time_is_told() -> None:
+    request = login(now=1_000.0, life=30)
+
+    assert request.expires_at == 1_030.0
+    assert request.accept({"code": "c", "state": request.state}).code == "c"
+
+
+@pytest.mark.parametrize("life", [0, -1.0, math.inf, math.nan])
+def test_a_login_has_some_time(life: float) -> None:
+    with pytest.raises(ConfigurationError, match="life="):
+        login(life=life)
+
+
 # The issuer
 
 
@@ -796,9 +972,61 @@ def test_a_login_waits_as_plain_json_and_comes_back() -> None:
     assert AuthorizationRequest.from_dict(json.loads(json.dumps(waiting))) == request
 
 
+def test_all_that_is_compared_later_waits_with_the_login() -> None:
+    """IS-08, OC-03, OC-18: and no more than that, because cookies are short."""
+    claims = {"id_token": {"acr": {"essential": True}}}
+    request = login(
+        scope="openid",
+        max_age=0,
+        acr_values="gold",
+        claims=claims,
+        response_mode="form_post",
+        now=5.5,
+    )
+
+    again = AuthorizationRequest.from_dict(json.loads(json.dumps(request.to_dict())))
+    assert again == request
+    assert (again.client_id, again.issuer) == ("reader", "https://auth.example")
+    assert (again.max_age, again.acr_values, again.essential_acr) == (0, "gold", ())
+    assert (again.created_at, again.expires_at) == (5.5, 605.5)
+    assert not login().to_dict().keys() & {"created_at", "max_age", "claims", "response_mode"}
+
+
+def test_a_login_of_the_first_versions_is_read() -> None:
+    """AT-16: it has no client, no time and no wishes."""
+    old = login().to_dict()
+    del old["client_id"], old["version"]
+    request = AuthorizationRequest.from_dict(old)
+
+    assert (request.client_id, request.expires_at, request.claims) == (None, None, None)
+    grant = request.accept({"code": "c", "state": request.state}, now=1e9)
+    assert (grant.client_id, grant.issuer) == (None, "https://auth.example")
+
+
+def test_what_a_login_is_remembered_by_tells_nothing_of_it() -> None:
+    """AT-12: all copies have it in common, and nobody else."""
+    request = login()
+
+    assert request.once_id == AuthorizationRequest.from_dict(request.to_dict()).once_id
+    assert request.once_id != login().once_id
+    assert re.fullmatch(r"[0-9a-f]{64}", request.once_id)
+    assert request.state not in request.once_id
+
+
 @pytest.mark.parametrize(
     "changes",
     [
+        {"client_id": 5},
+        {"created_at": "now"},
+        {"expires_at": True},
+        {"expires_at": math.nan},
+        {"expires_at": 1e13},
+        {"max_age": 1.5},
+        {"max_age": False},
+        {"acr_values": ["gold"]},
+        {"claims": []},
+        {"claims": {"id_token": 5}},
+        {"response_mode": 5},
         {"state": None},
         {"state": 5},
         {"url": None},

@@ -208,6 +208,32 @@ def test_a_code_is_exchanged_where_its_login_was_alone() -> None:
     assert token_request(honest, CLIENT, grant).url == "https://honest.example/token"
 
 
+def test_a_code_of_another_issuer_is_refused_also_at_the_same_endpoint() -> None:
+    """IS-08, AT-01: as where one token endpoint serves many tenants."""
+    one, two = (
+        AuthorizationServer("https://honest.example/token", issuer=f"https://honest.example/{name}")
+        for name in ("one", "two")
+    )
+    grant = AuthorizationCode(code="c", token_endpoint=one.token_endpoint, issuer=one.issuer)
+
+    with pytest.raises(ConfigurationError, match="another server"):
+        token_request(two, CLIENT, grant)
+    for right in (one, attrs.evolve(one, issuer=None)):
+        assert token_request(right, CLIENT, grant).url == one.token_endpoint
+
+
+def test_a_code_of_another_client_is_refused() -> None:
+    """IS-08: RFC 6749 §4.1.3; the message names both, and nothing secret."""
+    grant = AuthorizationCode(code="canary", client_id="someone-else")
+
+    with pytest.raises(ConfigurationError, match="'someone-else'") as caught:
+        token_request(SERVER, CLIENT, grant)
+    assert CLIENT.client_id in str(caught.value)
+    assert "canary" not in str(caught.value)
+    ours = attrs.evolve(grant, client_id=CLIENT.client_id)
+    assert b"canary" in bytes(token_request(SERVER, CLIENT, ours).content)
+
+
 def test_the_grant_names_the_format_and_else_the_server_does() -> None:
     server = AuthorizationServer("https://auth.example/token", request_format=JSON, accept="*/*")
 
