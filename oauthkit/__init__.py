@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from oauthkit.version import __version__
 
 if TYPE_CHECKING:
+    from oauthkit.client_keys import ClientSecretJWT, PrivateKeyJWT
     from oauthkit.discovery import Discovered, discover
     from oauthkit.errors import (
         AccessDenied,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
         ClientSecretBasic,
         ClientSecretPost,
         PublicClient,
+        SelfSignedTLSClientAuth,
+        TLSClientAuth,
     )
     from oauthkit.protocol.client_metadata import ClientMetadata
     from oauthkit.protocol.formats import (
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
         ResourceOwnerPassword,
     )
     from oauthkit.protocol.id_token import Identity
+    from oauthkit.protocol.jwt import Signer
     from oauthkit.protocol.logout_token import LogoutToken
     from oauthkit.protocol.refusals import ErrorRule
     from oauthkit.protocol.rejection import Rejection
@@ -99,6 +103,7 @@ __all__ = [
     "ClientCredentials",
     "ClientMetadata",
     "ClientSecretBasic",
+    "ClientSecretJWT",
     "ClientSecretPost",
     "ConfigurationError",
     "Discovered",
@@ -121,6 +126,7 @@ __all__ = [
     "MemoryStore",
     "MultipartRequest",
     "OAuthKitError",
+    "PrivateKeyJWT",
     "PublicClient",
     "ReauthorizationRequired",
     "Recovery",
@@ -134,8 +140,11 @@ __all__ = [
     "ResponseError",
     "SQLiteStore",
     "SealedStore",
+    "SelfSignedTLSClientAuth",
     "SessionStatus",
+    "Signer",
     "StoreError",
+    "TLSClientAuth",
     "Token",
     "TokenStore",
     "TransportError",
@@ -154,6 +163,7 @@ __all__ = [
 ]
 
 _NAMES: Final = {
+    "oauthkit.client_keys": ("ClientSecretJWT", "PrivateKeyJWT"),
     "oauthkit.discovery": ("Discovered", "discover"),
     "oauthkit.errors": (
         "AccessDenied",
@@ -188,6 +198,8 @@ _NAMES: Final = {
         "ClientSecretBasic",
         "ClientSecretPost",
         "PublicClient",
+        "SelfSignedTLSClientAuth",
+        "TLSClientAuth",
     ),
     "oauthkit.protocol.client_metadata": ("ClientMetadata",),
     "oauthkit.protocol.formats": (
@@ -211,6 +223,7 @@ _NAMES: Final = {
     ),
     "oauthkit.protocol.id_token": ("Identity",),
     "oauthkit.protocol.logout_token": ("LogoutToken",),
+    "oauthkit.protocol.jwt": ("Signer",),
     "oauthkit.protocol.refusals": ("ErrorRule",),
     "oauthkit.protocol.rejection": ("Rejection",),
     "oauthkit.protocol.secret": ("secret",),

@@ -25,7 +25,7 @@ from oauthkit.protocol.advice import advise
 from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.client_auth import Authentication, ClientAuth
 from oauthkit.protocol.grants import GrantStrategy, Repeat
-from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, check_endpoint
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.single_use import CODES
 from oauthkit.protocol.token import Token
@@ -93,7 +93,7 @@ class Question(Generic[T]):
 
     Attributes:
         server: Who is asked.
-        endpoint: The URL that is asked.
+        endpoint: The URL that is asked, by who has no alias of it.
         build: Gives the request; it is called for every try anew, with what the client
             authentication gave for that try.
         parse: Gives what the answer means, told the request, and when it was sent, in seconds since
@@ -102,6 +102,7 @@ class Question(Generic[T]):
         good_once: What it presents and the server takes once; None where nothing is such.
         prepare: Gives what is asked in one try, where that has to be found out first; None asks the
             same each time.
+        name: What the server's metadata calls the endpoint.
     """
 
     server: AuthorizationServer
@@ -111,6 +112,7 @@ class Question(Generic[T]):
     repeat: Repeat = Repeat.ALWAYS
     good_once: str | None = attrs.field(default=None, repr=False)
     prepare: "Prepare[T] | None" = attrs.field(default=None, repr=False)
+    name: str = "token_endpoint"
 
 
 Prepare = Callable[[float, float], Awaitable[Question[T]]]
@@ -241,7 +243,11 @@ class Exchange:
         ends = began + seconds * _SHARE_TO_PREPARE
         if question.prepare is not None:
             question = await question.prepare(self.clock.time(), ends)
-        request = question.build(await self._authentication(question, ends))
+        alias = self._alias(question)
+        endpoint = alias or question.endpoint
+        request = question.build(await self._authentication(question, endpoint, ends))
+        if alias is not None:
+            request = attrs.evolve(request, url=alias)
         left = seconds - (anyio.current_time() - began)
         if left <= 0:  # the process stood: what is not begun is certainly not sent
             message = "no time was left to send the request that was built; nothing was sent"
@@ -259,7 +265,7 @@ class Exchange:
                 return question.parse(response, request, requested_at)
             except OAuthKitError as error:
                 self._note(question.server, error)
-                advise(error, self.client_auth, endpoint=question.endpoint)
+                advise(error, self.client_auth, endpoint=endpoint)
                 raise
 
     def _note(self, server: AuthorizationServer, error: OAuthKitError) -> None:
@@ -284,14 +290,27 @@ class Exchange:
 
         return attrs.evolve(question, prepare=prepare)
 
-    async def _authentication(self, question: Question[Any], ends: float) -> Authentication:
+    def _alias(self, question: Question[Any]) -> str | None:
+        """Return where else this client asks the endpoint; it is chosen here for all of them.
+
+        Raises:
+            ConfigurationError: It may not be an endpoint.
+        """
+        client_auth, server = self.client_auth, question.server
+        alias = None if client_auth is None else client_auth.alias(server, question.name)
+        if alias is not None:
+            name, plain = f"{type(client_auth).__name__}.alias", bool(server.allow_plain_http)
+            check_endpoint(alias, name=name, allow_plain_http=plain)
+        return alias
+
+    async def _authentication(
+        self, question: Question[Any], endpoint: str, ends: float
+    ) -> Authentication:
         """Return what makes the client known, within its share of the time."""
         if self.client_auth is None:
             return Authentication()
         now, server = self.clock.time(), question.server
-        return await authenticated(
-            self.client_auth, server, endpoint=question.endpoint, now=now, ends=ends
-        )
+        return await authenticated(self.client_auth, server, endpoint=endpoint, now=now, ends=ends)
 
 
 def _question(

@@ -31,6 +31,7 @@ NAMES = [
     "ClientCredentials",
     "ClientMetadata",
     "ClientSecretBasic",
+    "ClientSecretJWT",
     "ClientSecretPost",
     "ConfigurationError",
     "Discovered",
@@ -53,6 +54,7 @@ NAMES = [
     "MemoryStore",
     "MultipartRequest",
     "OAuthKitError",
+    "PrivateKeyJWT",
     "PublicClient",
     "ReauthorizationRequired",
     "Recovery",
@@ -66,8 +68,11 @@ NAMES = [
     "ResponseError",
     "SQLiteStore",
     "SealedStore",
+    "SelfSignedTLSClientAuth",
     "SessionStatus",
+    "Signer",
     "StoreError",
+    "TLSClientAuth",
     "Token",
     "TokenStore",
     "TransportError",
@@ -139,6 +144,18 @@ SIGNATURES = {
     oauthkit.PublicClient: "client_id",
     oauthkit.ClientSecretBasic: "client_id, client_secret, *, raw=",
     oauthkit.ClientSecretPost: "client_id, client_secret",
+    oauthkit.ClientSecretJWT: (
+        "client_id, client_secret, alg=, *, audience=, typ=, lifetime=, send_client_id="
+    ),
+    oauthkit.PrivateKeyJWT: (
+        "client_id, key, alg=, audience=, *, typ=, lifetime=, send_client_id=, certificate=, "
+        "send_chain="
+    ),
+    oauthkit.TLSClientAuth: "client_id",
+    oauthkit.SelfSignedTLSClientAuth: "client_id",
+    oauthkit.ClientAuth.alias: "self, server, name",
+    oauthkit.AuthorizationServer.mtls_alias: "self, name",
+    oauthkit.Signer.sign: "self, data",
     oauthkit.Authentication: "headers=, parameters=",
     oauthkit.ClientAuth.authenticate: "self, server, *, endpoint, now",
     oauthkit.ClientCredentials: "*, request_format=, additional=, refresh_additional=, scope=",

@@ -1,8 +1,5 @@
-"""Short names of keys and certificates: digests that both sides can make (RFC 7638, RFC 8705)."""
+"""The short name of a key: a digest that both sides can make (RFC 7638)."""
 
-import hashlib
-import ssl
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -38,37 +35,3 @@ def jwk_thumbprint(key: Mapping[str, Any]) -> str:
         )
         raise ConfigurationError(message)
     return jwk.thumbprint(members)
-
-
-@checked
-def certificate_thumbprint(certificate: str) -> str:
-    """Return the thumbprint of a certificate, `x5t#S256` (RFC 7515 §4.1.8, RFC 8705 §3.1).
-
-    Args:
-        certificate: The certificate in PEM form; of several the first.
-
-    Raises:
-        ConfigurationError: It is no certificate in PEM form.
-    """
-    return _base64url(hashlib.sha256(certificate_der(certificate)).digest())
-
-
-def certificate_der(certificate: str) -> bytes:
-    """Return the bytes of a certificate in PEM form; of several those of the first.
-
-    Raises:
-        ConfigurationError: It is no certificate in PEM form.
-    """
-    start, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    _, found, rest = certificate.partition(start)
-    body, closed, _ = rest.partition(end)
-    try:
-        return ssl.PEM_cert_to_DER_cert(f"{found}{body}{closed}")
-    except ValueError:
-        pass
-    message = f"a certificate is a text in PEM form, which begins with {start}"
-    raise ConfigurationError(message)
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -68,12 +68,15 @@ class ClientAuth(NoPickle, ABC):
     Attributes:
         client_id: The client's identifier.
         confidential: Whether the client proves who it is.
+        auth_method: What a server's metadata calls this way (RFC 8414 §2), such as
+            `private_key_jwt`; None is a way without a name.
     """
 
     __slots__ = ()
 
     client_id: str
     confidential: ClassVar[bool] = True
+    auth_method: ClassVar[str | None] = None
 
     @abstractmethod
     async def authenticate(
@@ -91,6 +94,21 @@ class ClientAuth(NoPickle, ABC):
             now: Seconds since the epoch, by the session's clock.
         """
 
+    def alias(self, server: AuthorizationServer, name: str) -> str | None:
+        """Return where else this client asks an endpoint; None is where everybody does.
+
+        It is where a request goes, and nothing more: issuer and origin of the server, and whose its
+        tokens are, stay as they are.
+
+        Args:
+            server: Who is asked.
+            name: What its metadata calls the endpoint, such as `token_endpoint`.
+
+        Raises:
+            ConfigurationError: It may not be an endpoint.
+        """
+        return None
+
 
 @attrs.frozen
 class PublicClient(ClientAuth):
@@ -101,8 +119,10 @@ class PublicClient(ClientAuth):
         PublicClient(client_id='desktop-app')
     """
 
-    client_id: str
     confidential = False
+    auth_method = "none"
+
+    client_id: str
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no identifier has."""
@@ -129,6 +149,8 @@ class ClientSecretBasic(ClientAuth):
         raw: Leave the form-encoding out, for servers that do not decode it. Both go as they are
             then, and the secret may be empty, as some servers give it to installed apps.
     """
+
+    auth_method = "client_secret_basic"
 
     client_id: str
     client_secret: str = secret()
@@ -166,6 +188,8 @@ class ClientSecretPost(ClientAuth):
         ClientSecretPost(client_id='reporter', client_secret='***')
     """
 
+    auth_method = "client_secret_post"
+
     client_id: str
     client_secret: str = secret()
 
@@ -180,6 +204,52 @@ class ClientSecretPost(ClientAuth):
         return Authentication(
             parameters={"client_id": self.client_id, "client_secret": self.client_secret}
         )
+
+
+@attrs.frozen
+class TLSClientAuth(ClientAuth):
+    """Be known by the certificate of the connection (RFC 8705 §2.1, method `tls_client_auth`).
+
+    The certificate is that of the HTTP client which asks, a session's `token_http` for example:
+    `httpx.AsyncClient(verify=context)`, whose context has loaded it. Where the server has endpoints
+    of their own for such clients (`mtls_endpoint_aliases`, §5), these are asked.
+
+    Example:
+        >>> TLSClientAuth("reporter")
+        TLSClientAuth(client_id='reporter')
+    """
+
+    auth_method = "tls_client_auth"
+
+    client_id: str
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what no identifier has."""
+        _check(client_id=self.client_id)
+
+    async def authenticate(
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
+        """Put `client_id` into the body: whose certificate it has to be (RFC 8705 §2)."""
+        return Authentication(parameters={"client_id": self.client_id})
+
+    def alias(self, server: AuthorizationServer, name: str) -> str | None:
+        """Return the server's alias of an endpoint, where it has one."""
+        return server.mtls_alias(name)
+
+
+@attrs.frozen
+class SelfSignedTLSClientAuth(TLSClientAuth):
+    """Be known by a self-signed certificate that the server has on file (RFC 8705 §2.2).
+
+    Its method is `self_signed_tls_client_auth`; what is sent is the same as by `TLSClientAuth`.
+
+    Example:
+        >>> SelfSignedTLSClientAuth("reporter")
+        SelfSignedTLSClientAuth(client_id='reporter')
+    """
+
+    auth_method = "self_signed_tls_client_auth"
 
 
 def _check(**credentials: object) -> None:

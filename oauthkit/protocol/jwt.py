@@ -5,10 +5,10 @@ Who signs is a value of its own: a key in this process, or one in a key service 
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol, cast
 
-from oauthkit.errors import ConfigurationError
+from oauthkit.errors import ConfigurationError, printable
 from oauthkit.kinds import check_kind
 
 _NO_SIGNATURE: Final = "none"
@@ -136,6 +136,33 @@ def check_signer(name: str, signer: object) -> None:
     if key_id is not None and (not isinstance(key_id, str) or not key_id):
         message = f"{name} must have the kid of its key as `key_id`, a text, or None"
         raise ConfigurationError(message)
+
+
+def fitting_signer(signer: Signer, supported: Collection[str] | None, *, where: str) -> Signer:
+    """Return what signs by an algorithm that the other side knows.
+
+    A signer with a method `fitting`, such as a `KeySigner`, is asked for another way to sign with
+    its key.
+
+    Args:
+        signer: What signs.
+        supported: The algorithms that the other side knows; None where it does not say.
+        where: What its metadata calls the list.
+
+    Raises:
+        ConfigurationError: The key signs by none of them.
+    """
+    if supported is None:
+        return signer
+    choose = getattr(signer, "fitting", None)
+    found = cast("Signer", choose(supported) if callable(choose) else signer)
+    if found.alg in supported:
+        return found
+    message = (
+        f"the server takes signatures by {', '.join(map(printable, supported))} ({where}), and "
+        f"this key signs by {found.alg}; nothing was sent. Give another alg= or another key"
+    )
+    raise ConfigurationError(message)
 
 
 def _encoded(what: str, members: Mapping[str, Any]) -> bytes:

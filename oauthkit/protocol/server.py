@@ -33,6 +33,18 @@ _URLS: Final = (
     "pushed_authorization_request_endpoint",
     "registration_endpoint",
 )
+_ALIASED: Final = frozenset(
+    {
+        "token_endpoint",
+        "userinfo_endpoint",
+        "revocation_endpoint",
+        "introspection_endpoint",
+        "device_authorization_endpoint",
+        "pushed_authorization_request_endpoint",
+        "registration_endpoint",
+        "backchannel_authentication_endpoint",
+    }
+)
 _SUCCESSFUL: Final = frozenset({None, *range(200, 300)})
 
 
@@ -144,6 +156,25 @@ class AuthorizationServer(ServerMetadata):
             whose = f"the metadata of {self.issuer}" if self.metadata else "this server"
             message = f"{whose} names no {name}; give AuthorizationServer(…, {name}=…)"
             raise ConfigurationError(message)
+        return self._usable(url, name)
+
+    def mtls_alias(self, name: str) -> str | None:
+        """Return where an endpoint is asked with a client certificate, if that is elsewhere.
+
+        `mtls_endpoint_aliases` names endpoints that a client asks itself (RFC 8705 §5). What it
+        says of others, such as `authorization_endpoint`, counts as not said.
+
+        Args:
+            name: As the metadata calls it, such as `token_endpoint`.
+
+        Raises:
+            ConfigurationError: It is not absolute, not https, or has a fragment or credentials in
+                it.
+        """
+        url = text(self.mtls_endpoint_aliases.get(name)) if name in _ALIASED else None
+        return None if url is None else self._usable(url, f"mtls_endpoint_aliases.{name}")
+
+    def _usable(self, url: str, name: str) -> str:
         check_endpoint(url, name=name, allow_plain_http=bool(self.allow_plain_http))
         if self.metadata and not Origin.of(self.issuer or url).loopback:
             _check_elsewhere(url, name)

@@ -13,13 +13,12 @@ from joserfc.jws import JWSRegistry
 
 from oauthkit import ConfigurationError
 from oauthkit.jose.signing import KeySigner
-from oauthkit.jose.thumbprint import certificate_thumbprint, jwk_thumbprint
+from oauthkit.jose.thumbprint import jwk_thumbprint
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 JWS = json.loads((VECTORS / "rfc7515.json").read_text())
 EDDSA = json.loads((VECTORS / "rfc8037.json").read_text())["signing"]
 THUMBPRINTS = json.loads((VECTORS / "rfc7638.json").read_text())
-MTLS = json.loads((VECTORS / "rfc8705.json").read_text())
 
 RSA = RSAKey.generate_key(2048)
 P256 = ECKey.generate_key("P-256")
@@ -239,19 +238,3 @@ def test_a_thumbprint_is_of_the_public_key_alone() -> None:
 def test_what_is_no_jwk_has_no_thumbprint(key: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="the key is no JWK"):
         jwk_thumbprint(key)
-
-
-def test_the_published_thumbprint_of_a_certificate_is_made_again() -> None:
-    """MT-06."""
-    example = MTLS["thumbprint"]
-    text = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
-
-    made = certificate_thumbprint("leading words\n" + text.format(example["certificate"]) * 2)
-
-    assert made == example["x5t#S256"]
-
-
-@pytest.mark.parametrize("text", ["", "MIIB", "-----BEGIN CERTIFICATE-----\nMIIB"])
-def test_what_is_no_certificate_has_no_thumbprint(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="a certificate is a text in PEM form"):
-        certificate_thumbprint(text)
