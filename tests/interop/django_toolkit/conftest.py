@@ -13,7 +13,7 @@ import pytest
 
 from oauthkit import AuthorizationServer, discover
 from tests.interop.human import Human
-from tests.interop.running import missing, running
+from tests.interop.running import required, running
 
 from .applications import ADA, APPLICATIONS, PEOPLE
 
@@ -39,8 +39,7 @@ class Toolkit:
 @contextmanager
 def toolkit(directory: Path, *, openid: bool) -> Generator[Toolkit]:
     """Run it."""
-    if find_spec("oauth2_provider") is None:
-        missing("django-oauth-toolkit is not installed, which `nox -s interop` does")
+    required(find_spec("oauth2_provider"), name="django-oauth-toolkit")
     with running(
         [sys.executable, "-P", str(SERVER)],
         {"applications": APPLICATIONS, "people": PEOPLE, "openid": openid},

@@ -16,7 +16,7 @@ import pytest
 
 from oauthkit import AuthorizationServer, discover
 from tests.interop.human import Human
-from tests.interop.running import missing, running
+from tests.interop.running import required, running
 from tests.snippets.certificates import Certificates
 
 from .clients import clients
@@ -80,9 +80,8 @@ def oidc_provider(
     tmp_path_factory: pytest.TempPathFactory, backchannel: Backchannel
 ) -> Iterator[OIDCProvider]:
     """Run it for as long as the tests go on."""
-    installed, node = os.environ.get(INSTALLED), shutil.which("node")
-    if installed is None or node is None:
-        missing("oidc-provider is not installed, which `nox -s interop` does")
+    installed, node = os.environ.get(INSTALLED, ""), shutil.which("node") or ""
+    required(installed and node, name="oidc-provider")
     directory = tmp_path_factory.mktemp("oidc-provider")
     certificates = Certificates.made(directory, ["localhost"])
     pair = certificates.server.read_text(encoding="ascii")
