@@ -107,13 +107,14 @@ class Human:
                 server's on which nothing is left to do.
 
         Returns:
-            The application's URL, or the text of the last page.
+            The application's URL with its query, or the form that is posted to it; or the text of
+            the last page.
         """
         request = self._browser.build_request("GET", url)
         for _ in range(MOST_STEPS):
             if until is not None and str(request.url).startswith(until):
                 body = (await request.aread()).decode()
-                return f"{request.url}?{body}" if body else str(request.url)
+                return body or str(request.url)
             response = await self._browser.send(request)
             following = response.next_request or self._used(response)
             if following is None:

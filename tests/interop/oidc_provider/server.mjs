@@ -150,7 +150,8 @@ const serve = async (request, response) => {
     'content-type': 'application/json',
     ...(token ? {} : { 'www-authenticate': challenge }),
   });
-  response.end(JSON.stringify(token ? { client_id: token.clientId, scope: token.scope } : {}));
+  const seen = token && { client_id: token.clientId, scope: token.scope, aud: token.aud };
+  response.end(JSON.stringify(seen ?? {}));
 };
 server.on('request', serve);
 tlsServer.on('request', serve);
