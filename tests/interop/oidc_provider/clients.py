@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from joserfc.jwk import RSAKey
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from oauthkit.protocol.certificate import certificate_chain
 
 CALLBACK: Final = "https://app.example/callback"
 SECRET: Final = "a secret of thirty-two characters"
@@ -14,6 +18,14 @@ SIGNED_BY: Final = ("RS256", "PS256", "ES256", "Ed25519", "HS256")
 ENCRYPTING: Final = RSAKey.generate_key(2_048, {"kid": "encrypting", "use": "enc"})
 """The key of a client whose ID Tokens nobody else can read."""
 
+SIGNING: Final[Mapping[str, RSAKey | ECKey | OKPKey]] = {
+    "RS256": RSAKey.generate_key(2_048, {"kid": "rsa"}),
+    "PS256": RSAKey.generate_key(2_048, {"kid": "pss"}),
+    "ES256": ECKey.generate_key("P-256", {"kid": "ec"}),
+    "Ed25519": OKPKey.generate_key("Ed25519", {"kid": "okp"}),
+}
+"""The keys by which clients are known, by the algorithm that each is registered for."""
+
 ALL_GRANTS: Final = (
     "authorization_code",
     "refresh_token",
@@ -23,7 +35,7 @@ ALL_GRANTS: Final = (
 
 
 def _client(client_id: str, method: str, **further: Any) -> Mapping[str, Any]:
-    secret = {} if method == "none" or "tls" in method else {"client_secret": SECRET}
+    secret = {"client_secret": SECRET} if "secret" in method else {}
     grants = [grant for grant in ALL_GRANTS if method != "none" or grant != "client_credentials"]
     return {
         "client_id": client_id,
@@ -46,15 +58,33 @@ PLAIN: Final = (
     _client("code-alone", "client_secret_basic", grant_types=["authorization_code"]),
     _client("limited", "client_secret_basic", scope="openid read"),
     _client("secret-jwt", "client_secret_jwt"),
-    _client("mutual-tls", "tls_client_auth", tls_client_auth_subject_dn="CN=reporter"),
+    *(
+        _client(
+            f"key-{name}",
+            "private_key_jwt",
+            token_endpoint_auth_signing_alg=name,
+            jwks={"keys": [key.as_dict(private=False)]},
+        )
+        for name, key in SIGNING.items()
+    ),
+    _client(
+        "mutual-tls",
+        "tls_client_auth",
+        tls_client_auth_subject_dn="CN=reporter",
+        tls_client_certificate_bound_access_tokens=True,
+    ),
+    _client(
+        "mutual-tls-stranger", "tls_client_auth", tls_client_auth_subject_dn="CN=somebody else"
+    ),
 )
 
 
-def clients(*, backchannel: str) -> list[Mapping[str, Any]]:
+def clients(*, backchannel: str, certificate: bytes) -> list[Mapping[str, Any]]:
     """Return all of them.
 
     Args:
         backchannel: The URL at which one of them takes Logout Tokens.
+        certificate: The certificate, in PEM form, that another one has on file.
     """
     signed = [
         _client(f"signed-{name}", "client_secret_basic", id_token_signed_response_alg=name)
@@ -73,4 +103,14 @@ def clients(*, backchannel: str) -> list[Mapping[str, Any]]:
         backchannel_logout_uri=backchannel,
         backchannel_logout_session_required=True,
     )
-    return [*PLAIN, *signed, encrypted, told]
+    filed = _client("filed", "self_signed_tls_client_auth", jwks={"keys": [_key_with(certificate)]})
+    return [*PLAIN, *signed, encrypted, told, filed]
+
+
+def _key_with(certificate: bytes) -> Mapping[str, Any]:
+    """Return the public key of a certificate as a JWK that has the certificate, too."""
+    public = x509.load_pem_x509_certificate(certificate).public_key()
+    pem = public.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return {**ECKey.import_key(pem).as_dict(), "x5c": certificate_chain(certificate.decode())}

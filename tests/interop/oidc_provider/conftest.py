@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -87,9 +88,10 @@ def oidc_provider(
     pair = certificates.server.read_text(encoding="ascii")
     authority = certificates.authority.read_text(encoding="ascii")
     tls = {"key": pair, "cert": pair, "ca": authority}
+    registered = clients(backchannel=backchannel.url, certificate=certificates.client.read_bytes())
     with running(
         [node, str(SERVER)],
-        {"clients": clients(backchannel=backchannel.url), "tls": tls},
+        {"clients": registered, "tls": tls},
         directory=Path(installed),
         log=directory / "log",
     ) as where:
@@ -100,6 +102,16 @@ def oidc_provider(
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     """Give a client without settings, as an application has it."""
     async with httpx.AsyncClient() as http:
+        yield http
+
+
+@pytest.fixture
+async def certified(oidc_provider: OIDCProvider) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client that shows a certificate."""
+    certificates = oidc_provider.certificates
+    context = ssl.create_default_context(cafile=str(certificates.authority))
+    context.load_cert_chain(certificates.client, certificates.client_key)
+    async with httpx.AsyncClient(verify=context) as http:
         yield http
 
 
