@@ -33,14 +33,17 @@ if TYPE_CHECKING:
         TransportError,
         UnmetRequirements,
     )
+    from oauthkit.jose.jwt_bearer import JWTBearer
     from oauthkit.keeping import keeper
     from oauthkit.operations.id_token import verify_id_token
     from oauthkit.operations.login import LoggedIn, complete_login
     from oauthkit.operations.logout import verify_logout_token
     from oauthkit.operations.token import fetch_token
+    from oauthkit.protocol.assertion_grants import SAML2Bearer
     from oauthkit.protocol.authorization import AuthorizationRequest
     from oauthkit.protocol.challenge import Challenge, parse_challenges
     from oauthkit.protocol.client_auth import (
+        AnonymousClient,
         Authentication,
         ClientAuth,
         ClientSecretBasic,
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from oauthkit.protocol.secret import secret
     from oauthkit.protocol.server import AuthorizationServer, rename_fields
     from oauthkit.protocol.token import Token
+    from oauthkit.protocol.token_exchange import TokenExchange
     from oauthkit.renewal.policy import RenewalPolicy
     from oauthkit.renewal.status import SessionStatus
     from oauthkit.session import AsyncTokenSession
@@ -92,6 +96,7 @@ __all__ = [
     "MULTIPART",
     "XML",
     "AccessDenied",
+    "AnonymousClient",
     "AsyncTokenSession",
     "Authentication",
     "AuthorizationCode",
@@ -118,6 +123,7 @@ __all__ = [
     "InvalidGrant",
     "InvalidJWT",
     "JSONRequest",
+    "JWTBearer",
     "Lease",
     "LeaseLost",
     "LeaseTaken",
@@ -138,6 +144,7 @@ __all__ = [
     "RequestFormat",
     "ResourceOwnerPassword",
     "ResponseError",
+    "SAML2Bearer",
     "SQLiteStore",
     "SealedStore",
     "SelfSignedTLSClientAuth",
@@ -146,6 +153,7 @@ __all__ = [
     "StoreError",
     "TLSClientAuth",
     "Token",
+    "TokenExchange",
     "TokenStore",
     "TransportError",
     "UnmetRequirements",
@@ -185,14 +193,17 @@ _NAMES: Final = {
         "TransportError",
         "UnmetRequirements",
     ),
+    "oauthkit.jose.jwt_bearer": ("JWTBearer",),
     "oauthkit.keeping": ("keeper",),
     "oauthkit.operations.id_token": ("verify_id_token",),
     "oauthkit.operations.login": ("LoggedIn", "complete_login"),
     "oauthkit.operations.logout": ("verify_logout_token",),
     "oauthkit.operations.token": ("fetch_token",),
+    "oauthkit.protocol.assertion_grants": ("SAML2Bearer",),
     "oauthkit.protocol.authorization": ("AuthorizationRequest",),
     "oauthkit.protocol.challenge": ("Challenge", "parse_challenges"),
     "oauthkit.protocol.client_auth": (
+        "AnonymousClient",
         "Authentication",
         "ClientAuth",
         "ClientSecretBasic",
@@ -229,6 +240,7 @@ _NAMES: Final = {
     "oauthkit.protocol.secret": ("secret",),
     "oauthkit.protocol.server": ("AuthorizationServer", "rename_fields"),
     "oauthkit.protocol.token": ("Token",),
+    "oauthkit.protocol.token_exchange": ("TokenExchange",),
     "oauthkit.renewal.policy": ("RenewalPolicy",),
     "oauthkit.renewal.status": ("SessionStatus",),
     "oauthkit.session": ("AsyncTokenSession",),

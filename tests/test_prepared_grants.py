@@ -90,6 +90,8 @@ async def test_a_grant_is_prepared_anew_for_each_try() -> None:
 async def test_a_grant_that_needs_no_preparation_is_asked_nothing_more() -> None:
     question = exchange(Line())._token_question(SERVER, ClientCredentials(), None)
     assert question.prepare is None
+    grant = ClientCredentials()
+    assert await grant.prepared(SERVER, client_id="app", now=0.0) is grant
 
 
 @pytest.mark.parametrize(

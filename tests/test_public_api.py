@@ -20,6 +20,7 @@ NAMES = [
     "MULTIPART",
     "XML",
     "AccessDenied",
+    "AnonymousClient",
     "AsyncTokenSession",
     "Authentication",
     "AuthorizationCode",
@@ -46,6 +47,7 @@ NAMES = [
     "InvalidGrant",
     "InvalidJWT",
     "JSONRequest",
+    "JWTBearer",
     "Lease",
     "LeaseLost",
     "LeaseTaken",
@@ -66,6 +68,7 @@ NAMES = [
     "RequestFormat",
     "ResourceOwnerPassword",
     "ResponseError",
+    "SAML2Bearer",
     "SQLiteStore",
     "SealedStore",
     "SelfSignedTLSClientAuth",
@@ -74,6 +77,7 @@ NAMES = [
     "StoreError",
     "TLSClientAuth",
     "Token",
+    "TokenExchange",
     "TokenStore",
     "TransportError",
     "UnmetRequirements",
@@ -169,7 +173,20 @@ SIGNATURES = {
     oauthkit.ResourceOwnerPassword: (
         "*, request_format=, additional=, refresh_additional=, username, password, scope="
     ),
+    oauthkit.TokenExchange: (
+        "*, request_format=, additional=, refresh_additional=, subject_token, "
+        "subject_token_type, actor_token=, actor_token_type=, resource=, audience=, scope=, "
+        "requested_token_type=, issued_token_type_required="
+    ),
+    oauthkit.JWTBearer: (
+        "*, request_format=, additional=, refresh_additional=, assertion=, scope=, key=, "
+        "issuer=, subject=, audience=, claims=, lifetime="
+    ),
+    oauthkit.SAML2Bearer: "*, request_format=, additional=, refresh_additional=, assertion, scope=",
+    oauthkit.AnonymousClient: "",
     oauthkit.GrantStrategy.parameters: "self",
+    oauthkit.GrantStrategy.prepared: "self, server, *, client_id, now",
+    oauthkit.GrantStrategy.objection: "self, token",
     oauthkit.GrantStrategy.renewal: "self, token",
     oauthkit.AuthorizationRequest.new: (
         "server, client_id, *, redirect_uri, scope=, additional=, return_to=, max_age=, prompt=, "

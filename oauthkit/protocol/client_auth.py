@@ -136,6 +136,25 @@ class PublicClient(ClientAuth):
 
 
 @attrs.frozen
+class AnonymousClient(ClientAuth):
+    """Say nothing of the client, where the grant alone says who asks (RFC 7523 §2.1).
+
+    Example:
+        >>> AnonymousClient()
+        AnonymousClient()
+    """
+
+    client_id: str = attrs.field(default="", init=False, repr=False)
+    confidential = False
+
+    async def authenticate(
+        self, server: AuthorizationServer, *, endpoint: str, now: float
+    ) -> Authentication:
+        """Add nothing."""
+        return Authentication()
+
+
+@attrs.frozen
 class ClientSecretBasic(ClientAuth):
     """Send id and secret as HTTP Basic credentials (RFC 6749 §2.3.1).
 

@@ -9,6 +9,7 @@ from oauthkit.errors import ResponseError, printable
 from oauthkit.protocol.secret import SecretStr
 from oauthkit.protocol.token import Token
 
+_NOT_APPLICABLE: Final = "n_a"
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -29,6 +30,13 @@ class Bearer:
             ResponseError: The token is not of type Bearer (RFC 6749 §7.1), or has a character that
                 would break out of the header.
         """
+        if token.token_type.lower() == _NOT_APPLICABLE:
+            message = (
+                "the token is of type 'N_A', so what was issued is no access token (RFC 8693 "
+                "§2.2.1), and only Bearer tokens are sent to APIs; hand it on, for example as the "
+                "assertion= of a JWTBearer"
+            )
+            raise ResponseError(message)
         if token.token_type.lower() != self.scheme:
             message = (
                 f"the token is of type {printable(token.token_type, 40)!r}, and only Bearer tokens "

@@ -55,6 +55,11 @@ class Settings:
         """Return what an answer says beside the tokens: nothing, as a rule."""
         return {}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What an assertion may call this server (RFC 7523 §3)."""
+        return frozenset()
+
     def allows(self, scope: str) -> bool:
         """Tell whether all of a scope may be granted."""
         return self.allowed_scope is None or _within(scope, self.allowed_scope)
@@ -82,6 +87,12 @@ class Asked:
         ),
         repr=False,
     )
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nothing is said of the client."""
+        named = {"client_id", "client_secret", "client_assertion"} & self.parameters.keys()
+        return self.credentials is None and not named
 
     def text(self, name: str) -> str:
         """Return a parameter that must be there.
@@ -162,6 +173,19 @@ class Dialect:
     refuse: Callable[[RefusedError, HTTPRequest], HTTPResponse] = attrs.field(repr=False)
 
 
+@attrs.frozen
+class FurtherGrant:
+    """A grant beyond those of RFC 6749.
+
+    Attributes:
+        issue: Gives tokens, or raises `RefusedError`.
+        anonymous: Whether a client may say nothing of itself.
+    """
+
+    issue: "Callable[[Desk, Asked], Issued]" = attrs.field(repr=False)
+    anonymous: bool = False
+
+
 @attrs.define(eq=False)
 class _Code:
     redirect_uri: str
@@ -173,12 +197,18 @@ class _Code:
 
 @attrs.define(eq=False)
 class Desk:
-    """Grant the tokens of one authorization server."""
+    """Grant the tokens of one authorization server.
+
+    Attributes:
+        further: Grants beyond those of RFC 6749, by their `grant_type`.
+    """
 
     settings: Settings
     dialect: Dialect
+    further: "Mapping[str, FurtherGrant]" = attrs.field(factory=dict[str, "FurtherGrant"])
     ledger: Ledger = attrs.field(init=False)
     _codes: dict[str, _Code] = attrs.field(factory=dict[str, _Code], init=False, repr=False)
+    _assertions: set[str] = attrs.field(factory=set[str], init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Open the ledger."""
@@ -222,7 +252,11 @@ class Desk:
         return asked
 
     def _issue(self, asked: Asked) -> Issued:
-        self._authenticate(asked)
+        further = self.further.get(str(asked.parameters.get("grant_type")))
+        if further is None or not (further.anonymous and asked.anonymous):
+            self.authenticate(asked)
+        if further is not None:
+            return further.issue(self, asked)
         match asked.text("grant_type"):
             case "client_credentials":
                 return self._client_credentials(asked)
@@ -237,7 +271,12 @@ class Desk:
                 message = "this grant_type is not supported"
                 raise RefusedError(message, error="unsupported_grant_type")
 
-    def _authenticate(self, asked: Asked) -> None:
+    def authenticate(self, asked: Asked) -> None:
+        """Let the client in that is registered.
+
+        Raises:
+            RefusedError: It is another one, or one that does not prove who it is.
+        """
         client_id, client_secret = self.settings.client_id, self.settings.client_secret
         named = asked.parameters.get("client_id"), asked.parameters.get("client_secret")
         if asked.credentials is None:
@@ -302,6 +341,32 @@ class Desk:
         if came != (self.settings.username, self.settings.password):
             message = "the username or the password is wrong"
             raise RefusedError(message)
+
+    def take_once(self, assertion: str) -> bool:
+        """Tell whether an assertion comes for the first time."""
+        known = assertion in self._assertions
+        self._assertions.add(assertion)
+        return not known
+
+    def granted(
+        self, asked: Asked, *, extra: Mapping[str, Any], token_type: str | None = None
+    ) -> Issued:
+        """Return an access token for the scope that was asked for, and no refresh token.
+
+        Args:
+            asked: The request.
+            extra: Further members of the answer.
+            token_type: What the answer says; None is the server's own.
+
+        Raises:
+            RefusedError: The scope is not granted.
+        """
+        issued = self._issued(Family(self._scope(asked)), None)
+        return attrs.evolve(
+            issued,
+            token_type=token_type or issued.token_type,
+            extra=Unprintable({**extra, **issued.extra}),
+        )
 
     def _scope(self, asked: Asked) -> str:
         scope = asked.text("scope") if asked.parameters.get("scope") else self.settings.scope

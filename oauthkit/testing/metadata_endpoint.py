@@ -40,6 +40,7 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
             "client_credentials",
             "password",
             "refresh_token",
+            *state.desk.further,
         ],
         "token_endpoint_auth_methods_supported": ["none"] if public else secret,
         "code_challenge_methods_supported": ["S256"],

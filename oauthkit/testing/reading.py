@@ -21,6 +21,7 @@ from oauthkit.protocol.secret import SecretStr, Unprintable
 Pairs = list[tuple[str, object]]
 """Names and values, in order, repeated ones too."""
 
+_REPEATABLE: Final = frozenset({"resource", "audience"})  # RFC 8707 §2, RFC 8693 §2.1
 _CREDENTIALS: Final = re.compile(r"(\S+) +([A-Za-z0-9+/=._~-]+)")
 
 
@@ -70,10 +71,12 @@ def read_pairs(request: HTTPRequest) -> Pairs:
 def read_parameters(request: HTTPRequest) -> Mapping[str, object]:
     """Return the parameters of a body, empty ones left out (RFC 6749 §3.2).
 
+    A `resource` or an `audience` that occurs several times is a list.
+
     Raises:
-        UnreadableError: The body cannot be read, or a parameter occurs twice.
+        UnreadableError: The body cannot be read, or another parameter occurs twice.
     """
-    pairs = read_pairs(request)
+    pairs = _gathered(read_pairs(request))
     parameters = Unprintable(pairs)
     if len(parameters) != len(pairs):
         message = "a parameter occurs twice"
@@ -191,6 +194,14 @@ def code_challenge(code_verifier: object) -> str | None:
         return None
     digest = sha256(code_verifier.encode()).digest()
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _gathered(pairs: Pairs) -> Pairs:
+    """Return the pairs with each name that may be repeated once, and all its values."""
+    names = [name for name, _ in pairs]
+    several = {name for name in _REPEATABLE if names.count(name) > 1}
+    gathered: Pairs = [(name, value) for name, value in pairs if name not in several]
+    return gathered + [(name, [v for n, v in pairs if n == name]) for name in sorted(several)]
 
 
 class _Members(Pairs):

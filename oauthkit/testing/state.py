@@ -14,6 +14,7 @@ from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.testing.dialects import RFC_6749
+from oauthkit.testing.further_grants import FURTHER_GRANTS
 from oauthkit.testing.granting import Desk, Dialect, Settings
 from oauthkit.testing.id_tokens import LIFE, Draft, Edit, SigningKeys, drafted, left_half
 from oauthkit.testing.ledger import Family, Ledger
@@ -45,13 +46,20 @@ class AuthorizationServerState(Settings):
     desk: Desk = attrs.field(
         init=False,
         repr=False,
-        default=attrs.Factory(lambda self: Desk(self, self.dialect), takes_self=True),
+        default=attrs.Factory(
+            lambda self: Desk(self, self.dialect, FURTHER_GRANTS), takes_self=True
+        ),
     )
 
     @property
     def ledger(self) -> Ledger:
         """Which tokens were issued, and which of them are still good."""
         return self.desk.ledger
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What an assertion may call this server (RFC 7523 §3)."""
+        return frozenset({self.issuer, self.server.token_endpoint})
 
     @property
     def server(self) -> AuthorizationServer:

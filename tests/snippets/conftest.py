@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.fleet.redis_server import RedisServer
 from .certificates import Certificates
 from .internet import Internet, served
 from .providers import CLIENT_ID, CLIENT_SECRET
-from .world import HOSTS, World
+from .world import HOSTS, SERVICE_ACCOUNT_KEY, World
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +58,12 @@ def world(
     monkeypatch.setenv("CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setenv("COOKIE_KEY", Fernet.generate_key().decode())
+    pem = SERVICE_ACCOUNT_KEY.as_pem(private=True).decode()
+    account = {"private_key": pem, "client_email": "reporter@acme.example", "project_id": "acme"}
+    (tmp_path / "account.json").write_text(json.dumps(account), encoding="utf-8")
+    (tmp_path / "key.pem").write_text(pem, encoding="utf-8")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+    monkeypatch.setenv("PRIVATE_KEY_FILE", str(tmp_path / "key.pem"))
     monkeypatch.setenv("REFRESH_TOKEN", str(world.fake.issue().refresh_token))
     monkeypatch.setattr(builtins, "input", world.browse)
     with internet.around(monkeypatch):

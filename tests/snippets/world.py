@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import attrs
 import httpx
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -30,6 +32,7 @@ HOSTS: Final = (
     "accounts.google.com",
     "oauth2.googleapis.com",
     "openidconnect.googleapis.com",
+    "storage.googleapis.com",
     "login.microsoftonline.com",
     "graph.microsoft.com",
     "github.com",
@@ -37,6 +40,8 @@ HOSTS: Final = (
     "acme.eu.auth0.com",
     "sso.acme.example",
 )
+
+SERVICE_ACCOUNT_KEY: Final = RSAKey.generate_key(2048)
 
 _ANSWERS: Final[Mapping[str, object]] = {
     "/inbox": ["a letter"],
@@ -82,6 +87,8 @@ class World:
             "mtls.example": _under("auth.example", with_token),
             "legacy.example": self._legacy,
             "broker.example": self._broker,
+            "oauth2.googleapis.com": self._service_accounts,
+            "storage.googleapis.com": with_token,
             "identity.example": _under("localhost", self.systems.asgi()),
             "put.example": _under("localhost", self.systems.asgi()),
             "forge.example": JSONResponse({"error": "bad_refresh_token"}),
@@ -123,6 +130,18 @@ class World:
         token = self.fake.issue().access_token
         answer = JSONResponse({"AccessToken": token, "ValidForSeconds": "60"})
         await answer(scope, receive, send)
+
+    async def _service_accounts(self, scope: Any, receive: Any, send: Any) -> None:
+        """Give a token for an assertion that says what Google wants to read, and nothing else."""
+        fields = await read_form(Request(scope, receive))
+        assert fields.keys() == {"grant_type", "assertion"}
+        claims = jwt.decode(fields["assertion"], SERVICE_ACCOUNT_KEY, algorithms=["RS256"]).claims
+        assert claims["aud"] == "https://oauth2.googleapis.com/token"
+        assert {"iss", "scope", "iat", "exp"} <= claims.keys()
+        assert "sub" not in claims
+        token = self.fake.issue().access_token
+        answer = {"access_token": token, "token_type": "Bearer", "expires_in": 3599}
+        await JSONResponse(answer)(scope, receive, send)
 
     async def _broker(self, scope: Any, receive: Any, send: Any) -> None:
         """Trade a token for another one."""
