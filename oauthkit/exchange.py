@@ -265,8 +265,12 @@ class Exchange:
                 return question.parse(response, request, requested_at)
             except OAuthKitError as error:
                 self._note(question.server, error)
-                advise(error, self.client_auth, endpoint=endpoint)
+                self._advise(error, question, endpoint)
                 raise
+
+    def _advise(self, error: OAuthKitError, question: Question[Any], endpoint: str) -> None:
+        server, name = question.server, question.name
+        advise(error, self.client_auth, endpoint=endpoint, name=name, server=server)
 
     def _note(self, server: AuthorizationServer, error: OAuthKitError) -> None:
         if not isinstance(self.server, AuthorizationServer):

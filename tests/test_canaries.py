@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import httpx
 import pytest
+from joserfc.jwk import ECKey
 
 from oauthkit import (
     AsyncTokenSession,
@@ -23,10 +24,12 @@ from oauthkit import (
     AuthorizationServer,
     ClientCredentials,
     ClientSecretBasic,
+    ClientSecretJWT,
     ClientSecretPost,
     ConfigurationError,
     EndpointError,
     MemoryStore,
+    PrivateKeyJWT,
     PublicClient,
     RefreshToken,
     RenewalPolicy,
@@ -35,6 +38,7 @@ from oauthkit import (
     Token,
 )
 from oauthkit.events import Event, RenewalFailed, emit
+from oauthkit.jose.signing import KeySigner
 from oauthkit.protocol.echoes import quotes
 from oauthkit.protocol.messages import Headers, HTTPRequest, Origin, check_endpoint
 from oauthkit.protocol.structure import structured
@@ -76,6 +80,8 @@ class Level:
     level: int
 
 
+KEY = {"kty": "oct", "k": CANARY * 9}
+PEM = ECKey.generate_key("P-256").as_pem(private=True, password="another")
 URL = f"https://u:{CANARY}@auth.example/token"
 FAULTS: dict[str, Callable[[], object]] = {
     "secret with a line break": lambda: ClientSecretBasic("id", f"{CANARY}\n"),
@@ -83,6 +89,13 @@ FAULTS: dict[str, Callable[[], object]] = {
     "secret in the place of another kind": lambda: ClientSecretBasic(17, CANARY),  # type: ignore[arg-type]
     "secret as bytes": lambda: ClientSecretPost("id", CANARY.encode()),  # type: ignore[arg-type]
     "secret twice": lambda: ClientSecretPost("id", CANARY, CANARY),  # type: ignore[call-arg]
+    "secret that is too short": lambda: ClientSecretJWT("id", CANARY),
+    "secret by an algorithm of keys": lambda: ClientSecretJWT("id", CANARY * 9, "RS256"),
+    "key in no PEM": lambda: PrivateKeyJWT("id", CANARY.encode()),
+    "key as a text": lambda: PrivateKeyJWT("id", CANARY),  # type: ignore[arg-type]
+    "key that is damaged": lambda: PrivateKeyJWT("id", {"kty": "EC", "crv": "P-256", "d": CANARY}),
+    "key with a wrong setting": lambda: PrivateKeyJWT("id", KEY, lifetime=0),
+    "key with a wrong password": lambda: KeySigner(PEM, password=CANARY),
     "password for nobody": lambda: ResourceOwnerPassword(password=CANARY),  # type: ignore[call-arg]
     "scope beside a refresh token": lambda: RefreshToken(refresh_token=CANARY, scope='"'),
     "verifier beside a code": lambda: AuthorizationCode(code=CANARY, code_verifier="short"),

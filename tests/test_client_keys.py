@@ -319,9 +319,10 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
         ({"alg": "none"}, "alg='none' does not fit a key"),
         ({"alg": "RS256"}, "alg='RS256' does not fit a key"),
     ]
+    given: dict[str, Any] = {"client_id": "a", "key": PEM}
     for settings, words in wrong:
         with pytest.raises(ConfigurationError, match=words):
-            PrivateKeyJWT(**{"client_id": "a", "key": PEM, **settings})
+            PrivateKeyJWT(**{**given, **settings})
     with pytest.raises(ConfigurationError, match="alg='none' does not fit a key"):
         ClientSecretJWT("a", SECRET, "none")
 

@@ -5,6 +5,7 @@ import json
 import logging
 import pickle
 import traceback
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pprint import pformat
@@ -15,8 +16,11 @@ import attrs
 import cattrs
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc.jwk import ECKey
 
 import oauthkit
+from oauthkit.client_keys import ClientSecretJWT, PrivateKeyJWT
 from oauthkit.errors import OAuthKitError
 from oauthkit.operations import fetch_token
 from oauthkit.protocol.authorization import AuthorizationRequest
@@ -74,10 +78,14 @@ LOGIN = AuthorizationRequest(
     token_endpoint="https://auth.example/token",
     issuer="https://auth.example",
 )
+SCALAR = int.from_bytes(urlsafe_b64decode(f"{CANARY}{'A' * 37}="), "big")
+KEY = ECKey.import_key(ec.derive_private_key(SCALAR, ec.SECP256R1())).as_dict(private=True)
 CLIENTS = [
     ClientSecretBasic("reporter", f"{CANARY}-secret"),
     ClientSecretBasic("reporter", f"{CANARY}-secret", raw=True),
     ClientSecretPost("reporter", f"{CANARY}-secret"),
+    ClientSecretJWT("reporter", f"{CANARY}-secret-{'s' * 32}"),
+    PrivateKeyJWT("reporter", KEY),
 ]
 ADDITIONAL = {"user_assertion": f"{CANARY}-assertion"}
 GRANTS: list[GrantStrategy] = [
@@ -319,6 +327,12 @@ FAILURES: dict[str, Callable[[], object]] = {
     ),
     "client secret": lambda: ClientSecretBasic("id", f"{CANARY}\n"),
     "client secret in body": lambda: ClientSecretPost("id", f"{CANARY}\x00"),
+    "secret that is too short": lambda: ClientSecretJWT("id", CANARY),
+    "secret by an algorithm of keys": lambda: ClientSecretJWT("id", CANARY * 9, "RS256"),
+    "key that is damaged": lambda: PrivateKeyJWT("id", {**KEY, "x": CANARY}),
+    "key of another algorithm": lambda: PrivateKeyJWT("id", KEY, "RS256"),
+    "key as a text": lambda: PrivateKeyJWT("id", CANARY),  # type: ignore[arg-type]
+    "key in no PEM": lambda: PrivateKeyJWT("id", CANARY.encode()),
     "colon": lambda: ClientSecretBasic("a:b", CANARY, raw=True),
     "short verifier": lambda: AuthorizationCode(code=CANARY, code_verifier=CANARY),
     "wider refresh": lambda: RefreshToken(refresh_token=CANARY, scope="a b").renewal(

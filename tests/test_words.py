@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import httpx
 import httpx2
 import httpx_aiohttp
@@ -15,21 +16,26 @@ from oauthkit import (
     AuthorizationServer,
     ClientAuth,
     ClientSecretBasic,
+    ClientSecretJWT,
     ClientSecretPost,
     ErrorResponse,
     InvalidClient,
     MemoryStore,
     OAuthKitError,
+    PrivateKeyJWT,
     PublicClient,
     ReauthorizationRequired,
     Recovery,
     ResourceOwnerPassword,
     ResponseError,
+    SelfSignedTLSClientAuth,
     StoreError,
+    TLSClientAuth,
     Token,
     TransportError,
     fetch_token,
 )
+from oauthkit.protocol.advice import advise
 from oauthkit.protocol.client_auth import Authentication
 from oauthkit.stores.redis_client import read_field
 
@@ -42,10 +48,14 @@ def answering(response: httpx.Response) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.MockTransport(lambda _: response))
 
 
-async def told(response: httpx.Response, client_auth: ClientAuth = BASIC) -> str:
+async def told(
+    response: httpx.Response,
+    client_auth: ClientAuth = BASIC,
+    server: AuthorizationServer = SERVER,
+) -> str:
     async with answering(response) as client:
         with pytest.raises(OAuthKitError) as caught:
-            await fetch_token(client, SERVER, client_auth, PASSWORD)
+            await fetch_token(client, server, client_auth, PASSWORD)
     assert "hidden-7f3a" not in f"{caught.value}{caught.value!r}{vars(caught.value)}"
     return str(caught.value)
 
@@ -78,6 +88,16 @@ class Signed(ClientAuth):
         return Authentication()
 
 
+class Key:
+    """Be a signer in a key service."""
+
+    alg = "ES256"
+    key_id = None
+
+    async def sign(self, _data: bytes, /) -> bytes:
+        return b"signature"
+
+
 @pytest.mark.parametrize(
     "client_auth, hint",
     [
@@ -87,6 +107,13 @@ class Signed(ClientAuth):
         (ClientSecretBasic("id", "s/", raw=True), "want them in the body: ClientSecretPost"),
         (ClientSecretPost("id", "secret"), "as Basic credentials: ClientSecretBasic"),
         (PublicClient("app"), "the server may want a secret beside it: ClientSecretBasic"),
+        (PrivateKeyJWT("id", Key(), None, "a"), "look at the public key, and its kid, that the"),
+        (
+            ClientSecretJWT("id", "s" * 32, audience="a"),
+            "look at the client id and the secret, and at what the server wants",
+        ),
+        (TLSClientAuth("id"), "look at the certificate of the HTTP client that asks (token_http=)"),
+        (SelfSignedTLSClientAuth("id"), "look at the certificate of the HTTP client"),
     ],
 )
 @pytest.mark.parametrize(
@@ -102,6 +129,62 @@ async def test_a_refused_client_is_told_what_to_try(
     response: httpx.Response, client_auth: ClientAuth, hint: str
 ) -> None:
     assert hint in await told(response, client_auth)
+
+
+LISTED: dict[str, Any] = {
+    "token_endpoint_auth_methods_supported": ("private_key_jwt", "tls_client_auth", "n\new")
+}
+
+
+@pytest.mark.parametrize("client_auth", [BASIC, PublicClient("app")])
+async def test_a_refused_client_is_told_which_ways_the_server_lists(
+    client_auth: ClientAuth,
+) -> None:
+    """OC-33."""
+    server = attrs.evolve(SERVER, **LISTED)
+
+    message = await told(httpx.Response(401, json=REFUSED), client_auth, server)
+
+    assert message == (
+        "invalid_client (HTTP 401); "
+        "the server lists private_key_jwt, tls_client_auth, n\\x0aew for "
+        f"its token endpoint, and this client was known by {client_auth.auth_method}: "
+        "PrivateKeyJWT or TLSClientAuth"
+    )
+
+
+@pytest.mark.parametrize(
+    "client_auth, members",
+    [
+        (TLSClientAuth("id"), LISTED),
+        (ClientSecretBasic("id", "secret"), {**LISTED, "metadata": {"issuer": "x"}}),
+    ],
+    ids=["its way is listed", "the document is silent"],
+)
+async def test_where_the_list_explains_nothing_it_is_not_named(
+    client_auth: ClientAuth, members: dict[str, Any]
+) -> None:
+    message = await told(
+        httpx.Response(401, json=REFUSED), client_auth, attrs.evolve(SERVER, **members)
+    )
+
+    assert "look at" in message
+    assert "lists" not in message
+
+
+def test_an_endpoint_with_a_list_of_its_own_has_that_one_named() -> None:
+    server = attrs.evolve(SERVER, **LISTED, revocation_endpoint_auth_methods_supported=("other",))
+    hints: list[str | None] = []
+    for name in ("revocation_endpoint", "pushed_authorization_request_endpoint"):
+        error = InvalidClient("invalid_client", status_code=401)
+        advise(error, BASIC, endpoint="https://auth.example/x", name=name, server=server)
+        hints.append(error.hint)
+
+    assert hints[0] == (
+        "the server lists other for its revocation endpoint, and this client was known by "
+        "client_secret_basic"
+    )
+    assert (hints[1] or "").startswith("the server lists private_key_jwt, tls_client_auth")
 
 
 async def test_who_is_known_in_a_way_of_ones_own_gets_no_advice() -> None:

@@ -1,40 +1,106 @@
 """What a refusal leaves out: where it came from, and what to try."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
-from oauthkit.errors import ErrorResponse, InvalidClient, OAuthKitError, ResponseError
+from oauthkit.errors import (
+    ErrorResponse,
+    InvalidClient,
+    OAuthKitError,
+    ResponseError,
+    printable,
+)
 from oauthkit.protocol.client_auth import (
     ClientAuth,
     ClientSecretBasic,
     ClientSecretPost,
     PublicClient,
 )
+from oauthkit.protocol.server import AuthorizationServer
 
 _NOTHING_THERE: Final = frozenset(
     {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE}
 )
 _DOUBT: Final = "look at the client id and the secret"
+_SETTINGS: Final = (
+    "and at what the server wants of an assertion, which older ones want otherwise: "
+    'audience=(its token endpoint), typ="JWT"'
+)
+_CERTIFICATE: Final = (
+    "look at the certificate of the HTTP client that asks (token_http=), and at what the server "
+    "has on file for this client"
+)
+_BY_METHOD: Final[Mapping[str, str]] = {
+    "client_secret_jwt": f"{_DOUBT}, {_SETTINGS}",
+    "private_key_jwt": f"look at the public key, and its kid, that the server has, {_SETTINGS}",
+    "tls_client_auth": _CERTIFICATE,
+    "self_signed_tls_client_auth": _CERTIFICATE,
+}
+_CLASSES: Final[Mapping[str, str]] = {
+    "none": "PublicClient",
+    "client_secret_basic": "ClientSecretBasic",
+    "client_secret_post": "ClientSecretPost",
+    "client_secret_jwt": "ClientSecretJWT",
+    "private_key_jwt": "PrivateKeyJWT",
+    "tls_client_auth": "TLSClientAuth",
+    "self_signed_tls_client_auth": "SelfSignedTLSClientAuth",
+}
+_MOST: Final = 9
+"""Ways that a text names, of as many as a document lists."""
 
 
-def advise(error: OAuthKitError, client_auth: ClientAuth | None, *, endpoint: str) -> None:
+def advise(
+    error: OAuthKitError,
+    client_auth: ClientAuth | None,
+    *,
+    endpoint: str,
+    name: str = "token_endpoint",
+    server: AuthorizationServer | None = None,
+) -> None:
     """Tell an error of an endpoint where it came from, and what its reader may try.
 
     Args:
         error: What the answer meant.
         client_auth: Who asked; None is nobody who says so.
         endpoint: The URL that was asked; its query, which may hold a secret, is left out.
+        name: What the server's metadata calls the endpoint.
+        server: Who answered; what it lists is named to who was known in another way.
     """
     if isinstance(error, ResponseError):
         error.url = endpoint.partition("?")[0]
         if error.status_code in _NOTHING_THERE:
-            error.hint = "no token endpoint may be there; look at token_endpoint"
+            error.hint = f"no {name.replace('_', ' ')} may be there; look at {name}"
     unknown = isinstance(error, ResponseError) and error.status_code == HTTPStatus.UNAUTHORIZED
     if isinstance(error, ErrorResponse | ResponseError) and (
         unknown or isinstance(error, InvalidClient)
     ):
-        error.hint = _way_to_be_known(client_auth)
+        listed = () if server is None else _listed_methods(server, name)
+        error.hint = _other_method(client_auth, listed, name) or _way_to_be_known(client_auth)
+
+
+def _listed_methods(server: AuthorizationServer, name: str) -> tuple[str, ...]:
+    """Return the ways to be known that a server lists for an endpoint (RFC 8414 §2), if it does.
+
+    A document that is silent means one of them, and its server takes more as often as not.
+    """
+    key = f"{name}_auth_methods_supported"
+    key = key if hasattr(server, key) else "token_endpoint_auth_methods_supported"
+    silent = bool(server.metadata) and key not in server.metadata
+    return () if silent else getattr(server, key) or ()
+
+
+def _other_method(client_auth: ClientAuth | None, listed: tuple[str, ...], name: str) -> str | None:
+    method = None if client_auth is None else client_auth.auth_method
+    if not listed or method is None or method in listed:
+        return None
+    ways = [_CLASSES[way] for way in listed if way in _CLASSES]
+    hint = f": {' or '.join(ways)}" if ways else ""
+    return (
+        f"the server lists {', '.join(map(printable, listed[:_MOST]))} for its "
+        f"{name.replace('_', ' ')}, and this client was known by {method}{hint}"
+    )
 
 
 def _way_to_be_known(client_auth: ClientAuth | None) -> str | None:
@@ -49,7 +115,7 @@ def _way_to_be_known(client_auth: ClientAuth | None) -> str | None:
         return f"{_DOUBT}; some servers want them as Basic credentials: ClientSecretBasic"
     if isinstance(client_auth, PublicClient):
         return "look at the client id; the server may want a secret beside it: ClientSecretBasic"
-    return None
+    return None if client_auth is None else _BY_METHOD.get(client_auth.auth_method or "")
 
 
 def _is_encoded(client_auth: ClientSecretBasic) -> bool:
