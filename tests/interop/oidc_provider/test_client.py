@@ -1,6 +1,11 @@
 """A client that speaks for itself, and what it is told when something is wrong."""
 
+from collections.abc import Callable
+from typing import Any
+
 import httpx
+import httpx2
+import httpx_aiohttp
 import pytest
 
 from oauthkit import (
@@ -44,6 +49,23 @@ async def test_a_clients_own_token_opens_the_api(
 
     assert answer.json()["client_id"] == client_auth.client_id
     assert answer.json()["scope"] == "read"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("library", [httpx2.AsyncClient, httpx_aiohttp.HttpxAiohttpClient])
+async def test_the_other_http_libraries_are_understood_as_well(
+    oidc_provider: OIDCProvider, library: Callable[[], Any]
+) -> None:
+    """Client credentials: over httpx2 and aiohttp."""
+    async with library() as client:
+        session = AsyncTokenSession(
+            client,
+            server=Discovered(oidc_provider.issuer),
+            client_auth=ClientSecretBasic("basic", SECRET),
+            grant=READ,
+            base_url=oidc_provider.issuer,
+        )
+        assert (await session.get("/api")).json()["scope"] == "read"
 
 
 async def test_a_dead_token_is_replaced_and_the_call_repeated(
