@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from oauthkit.operations.id_token import verify_id_token
     from oauthkit.operations.login import LoggedIn, complete_login
     from oauthkit.operations.logout import verify_logout_token
+    from oauthkit.operations.revocation import revoke
     from oauthkit.operations.token import fetch_token
     from oauthkit.protocol.assertion_grants import SAML2Bearer
     from oauthkit.protocol.authorization import AuthorizationRequest
@@ -165,6 +166,7 @@ __all__ = [
     "keeper",
     "parse_challenges",
     "rename_fields",
+    "revoke",
     "secret",
     "verify_id_token",
     "verify_logout_token",
@@ -198,6 +200,7 @@ _NAMES: Final = {
     "oauthkit.operations.id_token": ("verify_id_token",),
     "oauthkit.operations.login": ("LoggedIn", "complete_login"),
     "oauthkit.operations.logout": ("verify_logout_token",),
+    "oauthkit.operations.revocation": ("revoke",),
     "oauthkit.operations.token": ("fetch_token",),
     "oauthkit.protocol.assertion_grants": ("SAML2Bearer",),
     "oauthkit.protocol.authorization": ("AuthorizationRequest",),

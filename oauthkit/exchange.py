@@ -26,6 +26,7 @@ from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.client_auth import Authentication, ClientAuth
 from oauthkit.protocol.grants import GrantStrategy, Repeat
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, check_endpoint
+from oauthkit.protocol.revocation import build_revocation_request, parse_revocation_response
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.single_use import CODES
 from oauthkit.protocol.token import Token
@@ -181,6 +182,27 @@ class Exchange:
         seconds -= anyio.current_time() - began
         return await self.ask_once(question, seconds=seconds, ready=ready)
 
+    async def revoke(self, token_text: str, *, hint: str | None = None) -> None:
+        """Revoke a token (RFC 7009); a request that may have been sent is not repeated.
+
+        Args:
+            token_text: The token itself.
+            hint: What kind of token it is, `access_token` or `refresh_token`.
+
+        Raises:
+            OAuthKitError: As `token` does.
+        """
+        server = await self.found(seconds=self.timeout)
+        question = Question(
+            server=server,
+            endpoint=server.endpoint("revocation_endpoint"),
+            build=partial(build_revocation_request, server, token_text, hint),
+            parse=partial(_revoked, server),
+            repeat=Repeat.NEVER,
+            name="revocation_endpoint",
+        )
+        await self.ask(question)
+
     @property
     def line(self) -> str:
         """What stands for the token endpoint where those stand in line who want to ask it."""
@@ -315,6 +337,12 @@ class Exchange:
             return Authentication()
         now, server = self.clock.time(), question.server
         return await authenticated(self.client_auth, server, endpoint=endpoint, now=now, ends=ends)
+
+
+def _revoked(
+    server: AuthorizationServer, response: HTTPResponse, request: HTTPRequest, requested_at: float
+) -> None:
+    parse_revocation_response(server, response, requested_at=requested_at, secrets=request.secrets)
 
 
 def _question(

@@ -335,6 +335,33 @@ class AsyncTokenSession(Generic[R]):
         self._home.check()
         return (await self._source.renewed()).token
 
+    async def revoke(self) -> None:
+        """End the login: drop the token here, and have the server revoke it (RFC 7009).
+
+        After it the session is as after a logout. The token is gone from the store and from memory
+        also where the server fails; the error is raised after that, and says so. A renewal on its
+        way is waited for, in this process or in another, so that what it gets is revoked as well.
+        To be cancelled stops nothing that was begun.
+
+        The server is asked to revoke the refresh token, with which it ends the access tokens, or
+        the access token where there is no other. That it does not know the token is no error.
+
+        Example:
+            ::
+
+                await session.for_key(user_id).revoke()
+
+        Raises:
+            TransportError: The server did not answer; the token may live on there.
+            ResponseError: It cannot answer now, or answered what no document describes; likewise.
+            ErrorResponse: It said no; likewise.
+            StoreError: The store failed; the message says whether the token may live on in it.
+            ConfigurationError: The server has no `revocation_endpoint`: the token was dropped. Or
+                the token in the store is of another server or client, and was left as it is.
+        """
+        self._home.check()
+        await self._source.revoke()
+
     def status(self) -> SessionStatus:
         """Return how it stands with the token, without waiting and without I/O."""
         return self._source.status(key=self._key)

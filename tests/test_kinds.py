@@ -374,6 +374,7 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
         discover,  # tests/test_discovery.py
         fetch_token,
         keeper,
+        oauthkit.revoke,  # tests/test_revocation.py
         secret,
         ErrorRule,  # says more than a kind: tests/protocol/test_refusals.py
         oauthkit.Rejection,  # the same: tests/protocol/test_rejection.py

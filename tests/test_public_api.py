@@ -89,6 +89,7 @@ NAMES = [
     "keeper",
     "parse_challenges",
     "rename_fields",
+    "revoke",
     "secret",
     "verify_id_token",
     "verify_logout_token",
@@ -217,6 +218,7 @@ SIGNATURES = {
     oauthkit.AsyncTokenSession.stream: "self, method, url, **options",
     oauthkit.AsyncTokenSession.token: "self",
     oauthkit.AsyncTokenSession.renew: "self",
+    oauthkit.AsyncTokenSession.revoke: "self",
     oauthkit.AsyncTokenSession.for_key: "self, key, *, grant=",
     oauthkit.AsyncTokenSession.auth_for: "self, client",
     oauthkit.AsyncTokenSession.aclose: "self",
@@ -239,6 +241,7 @@ SIGNATURES = {
         "introspection_signed_response_alg=, decryption_keys="
     ),
     oauthkit.rename_fields: "names",
+    oauthkit.revoke: "http, server, client_auth, token_text, hint=, *, timeout=, clock=",
     ads.Environment: "name, default",
     ads.authorization_server: "environment=, *, allow_plain_http=",
     ads.get_bibcode: "session, *, bibcode, db_key, data_type, environment=",

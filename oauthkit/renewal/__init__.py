@@ -19,6 +19,11 @@ lets so many begin in one turn of the event loop. `completion` sees a renewal to
 cancelled. `spent` remembers which rights are used up. `keeping` renews whatever the traffic.
 `status` says how it stands. `policy` has the numbers.
 
+**The end of a login** (`AsyncTokenSession.revoke`) is a script of its own, `revocation`: take the
+lease; look which token is the newest; delete it; and then ask the server. It takes the place of a
+renewal while it drops the token, so that none begins meanwhile, and one on its way comes to its end
+first. What it drops stays dropped, whatever the server says.
+
 **What is promised**
 
 1. One token request for an expiry in a process, and one at a time among all processes that share

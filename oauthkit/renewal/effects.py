@@ -15,6 +15,10 @@ effect          means                                           outcomes
 `LetGo`         let the callers go with an error; the script    `Done`
                 goes on without them
 `Tell`          tell what happened                              `Done`
+`Delete`        forget the stored token, as at a logout         `Done`, `Failed`
+`Dropped`       let everybody go on: there is no token here     `Done`
+                any more
+`Revoke`        have the server revoke a token                  `Done`, `Unrevoked`
 =============== =============================================== ==================================
 """
 
@@ -119,7 +123,41 @@ class Tell(_Value):
     event: Event
 
 
-Effect = Look | TakeLease | LookAgain | Ask | Save | GiveBack | Pause | LetGo | Tell
+class Delete(_Value):
+    """Forget the stored token, as at a logout; a lease that is open on it is lost by that."""
+
+
+class Dropped(_Value):
+    """Let everybody go on who waits: there is no token any more, at hand or stored."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Revoke(_Value):
+    """Have the server revoke a token.
+
+    Attributes:
+        text: The token itself, as a secret.
+        hint: Which kind of token it is (RFC 7009 §2.1).
+    """
+
+    text: str
+    hint: str
+
+
+Effect = (
+    Look
+    | TakeLease
+    | LookAgain
+    | Ask
+    | Save
+    | GiveBack
+    | Pause
+    | LetGo
+    | Tell
+    | Delete
+    | Dropped
+    | Revoke
+)
 
 
 # Outcomes
@@ -206,6 +244,13 @@ class Overtaken(_Value):
     """Somebody else took the lease, or changed what is stored, since the lease was had."""
 
 
+@attrs.frozen(eq=False, repr=False)
+class Unrevoked(_Value):
+    """The server did not say that the token is revoked."""
+
+    error: Exception
+
+
 Outcome = (
     Done
     | Leased
@@ -219,6 +264,7 @@ Outcome = (
     | NotHeld
     | TooLate
     | Overtaken
+    | Unrevoked
 )
 Told = tuple[Outcome, Moment]
 

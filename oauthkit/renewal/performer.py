@@ -33,7 +33,9 @@ from oauthkit.renewal.effects import (
     Answered,
     Ask,
     Broken,
+    Delete,
     Done,
+    Dropped,
     Effect,
     Ended,
     Failed,
@@ -50,13 +52,16 @@ from oauthkit.renewal.effects import (
     Part,
     Pause,
     Refused,
+    Revoke,
     Save,
     Stored,
     TakeLease,
     Tell,
     TooLate,
+    Unrevoked,
 )
 from oauthkit.renewal.pace import pace
+from oauthkit.renewal.revocation import Revocation
 from oauthkit.renewal.script import Plan, Script
 from oauthkit.renewal.shared import Renewal
 from oauthkit.renewal.state import Moment, TokenState
@@ -108,7 +113,11 @@ class Performer:
             OAuthKitError: As the script does.
         """
         await pace().begin()
-        script = Script(state, self.plan, renewal.wish, self.now())
+        script: Script | Revocation
+        if renewal.wish.revoke:
+            script = Revocation(state, self.plan, self.now())
+        else:
+            script = Script(state, self.plan, renewal.wish, self.now())
         return await _Performance(self, script, renewal, guard, _Play(script.run())).end()
 
     def now(self) -> Moment:
@@ -164,7 +173,7 @@ class _Performance:
     """One script being carried out."""
 
     performer: Performer
-    script: Script
+    script: Script | Revocation
     renewal: Renewal
     guard: Guard
     play: _Play
@@ -201,8 +210,9 @@ class _Performance:
         The turn comes first: nobody should have to wait for a lease whose holder stands in line.
         """
         seconds = self.performer.plan.policy.timeout
-        # What only offers a token asks the server nothing, and is not to wait for one that hangs.
-        turn = nullcontext() if self.renewal.wish.only_offer else self.turn
+        # What asks for no token under its lease is not to wait for a server that hangs.
+        wish = self.renewal.wish
+        turn = nullcontext() if wish.only_offer or wish.revoke else self.turn
         while self.play.wants(TakeLease):
             began = anyio.current_time()
             try:
@@ -289,6 +299,8 @@ class _Performance:
                 self.guard.idle.set()
             case Tell(event):
                 self.performer.emit(event)
+            case Delete() | Dropped() | Revoke():
+                return await self._end_login(effect)
             case _:
                 message = f"{effect} is not for now"
                 raise AssertionError(message)
@@ -316,6 +328,23 @@ class _Performance:
             # server. A store that takes none is no reason to keep others from the server.
             self.turn.leave()
             return Failed(error, held=self._held())
+        return Done()
+
+    async def _end_login(self, effect: Delete | Dropped | Revoke) -> Outcome:
+        performer = self.performer
+        match effect:
+            case Delete():
+                try:
+                    await self._within(partial(performer.store.delete, performer.plan.key))
+                except OAuthKitError as error:
+                    return Failed(error)
+            case Dropped():
+                self.renewal.end()
+            case Revoke(text, hint):
+                try:
+                    await performer.exchange.revoke(text, hint=hint)
+                except Exception as error:  # noqa: BLE001 - anybody's client authentication
+                    return Unrevoked(error)
         return Done()
 
     async def _ask(self, ask: Ask) -> Outcome:

@@ -81,12 +81,14 @@ class Wish:
         beside: Nobody waits for it, so a token that is valid and stale is not enough.
         only_look: The server is not asked now; the store may have another's token all the same.
         only_offer: The store is offered what it did not take, and nothing is asked for.
+        revoke: It is no renewal: the token is dropped and revoked; see `revocation`.
     """
 
     unwanted: str | None = attrs.field(default=None, repr=False)
     beside: bool = False
     only_look: bool = False
     only_offer: bool = False
+    revoke: bool = False
 
 
 @attrs.define

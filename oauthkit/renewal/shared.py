@@ -95,8 +95,11 @@ class SharedToken:
     @property
     def renewing(self) -> bool:
         """Whether a renewal is on its way, in whichever event loop: one that has ended has none."""
-        is_closed = getattr(self.renewal and self.renewal.loop, "is_closed", None)
-        return self.renewal is not None and not (is_closed is not None and is_closed())
+        renewal = self.renewal
+        if renewal is None or renewal.done.is_set():
+            return False
+        is_closed = getattr(renewal.loop, "is_closed", None)
+        return not (is_closed is not None and is_closed())
 
     @property
     def idle(self) -> bool:
@@ -131,7 +134,9 @@ class SharedToken:
     def renewal_here(self) -> Renewal | None:
         """Return the renewal on its way in this event loop; another loop's cannot be waited for."""
         renewal = self.renewal
-        return renewal if renewal is not None and renewal.loop is current_loop() else None
+        if renewal is None or renewal.done.is_set():
+            return None
+        return renewal if renewal.loop is current_loop() else None
 
 
 class SharedTokens:

@@ -117,6 +117,23 @@ class TokenSource:
                 return held
         raise _unsteady()
 
+    async def revoke(self) -> None:
+        """Drop the token, stored and at hand, and have the server revoke it.
+
+        Nobody stops it once it was begun: a caller that is cancelled only stops waiting.
+
+        Raises:
+            ConfigurationError: What is stored is of another server or client; it is left there.
+            OAuthKitError: Something may live on; the message says what, and where.
+        """
+        await self._alone()
+        failure: list[Exception] = [TransportError("the event loop ended before the revocation")]
+        renewal = self.shared.renewal = Renewal(Wish(revoke=True))
+        work = partial(self._revoke, renewal, failure)
+        await self.completion.wait(self.completion.start(work, partial(self._end_of, renewal)))
+        if failure:
+            raise failure.pop()
+
     def status(self, *, key: str | None) -> SessionStatus:
         """Return how it stands with the token.
 
@@ -225,6 +242,32 @@ class TokenSource:
         self.performer.emit(
             RenewalFailed(key=self.plan.key, error=error, usable=usable, pause=pause)
         )
+
+    # One revocation
+
+    async def _alone(self) -> None:
+        """Wait for a renewal on its way, so that what it gets is known, and is revoked.
+
+        One that goes on without its callers is not waited for: it offers the store what that does
+        not take, and this process knows what that is.
+        """
+        policy = self.plan.policy
+        with anyio.move_on_after(policy.timeout + policy.save_timeout):
+            while (renewal := self.shared.renewal_here()) is not None and not renewal.told:
+                await renewal.answered.wait()
+
+    async def _revoke(self, renewal: Renewal, failure: list[Exception], guard: Guard) -> None:
+        try:
+            await self.performer.perform(self.state, renewal, guard)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
+            failure[:] = [error]
+        else:
+            failure.clear()
+
+    def _end_of(self, renewal: Renewal, _: Guard) -> None:
+        if self.shared.renewal is renewal:
+            self.shared.renewal = None
+        renewal.end()
 
     def _end(self, renewal: Renewal, guard: Guard) -> None:
         if renewal.held is None and renewal.error is None and not renewal.wish.only_offer:

@@ -34,9 +34,29 @@ class Family:
 @attrs.define(eq=False)
 class _Entry:
     family: Family
+    issued_at: float
     expires_at: float
     successor: str | None = attrs.field(default=None, repr=False)
     spent_at: float = -math.inf
+
+
+@attrs.frozen(kw_only=True)
+class Known:
+    """What the server knows of a token that is good.
+
+    Attributes:
+        scope: What was granted.
+        issued_at: When it was issued, in seconds since the epoch.
+        expires_at: When it expires, likewise; None is never.
+        of_login: Whether a resource owner stands behind it, and not the client alone.
+        access_token: Whether it is an access token, and not a refresh token.
+    """
+
+    scope: str
+    issued_at: float
+    expires_at: float | None
+    of_login: bool
+    access_token: bool
 
 
 @attrs.define(eq=False)
@@ -59,7 +79,7 @@ class Ledger:
     def access_token(self, family: Family, *, life: float) -> str:
         """Return a new access token, good for `life` seconds."""
         token = self._name("access-token")
-        self._access[token] = _Entry(family, self.clock.time() + life)
+        self._access[token] = self._entry(family, life)
         return token
 
     def refresh_token(self, family: Family, *, life: float) -> str:
@@ -67,12 +87,26 @@ class Ledger:
         if family not in self.families:
             self.families.append(family)
         token = self._name("refresh-token")
-        self._refresh[token] = _Entry(family, self.clock.time() + life)
+        self._refresh[token] = self._entry(family, life)
         return token
 
     def live(self, access_token: str) -> bool:
         """Tell whether an API takes the access token."""
         return self._good(self._access.get(access_token)) is not None
+
+    def known(self, token: str) -> Known | None:
+        """Return what there is to say of a token that is good; None of any other."""
+        entry = self._access.get(token) or self._refresh.get(token)
+        if entry is None or entry.successor is not None or self._good(entry) is None:
+            return None
+        life = entry.expires_at if math.isfinite(entry.expires_at) else None
+        return Known(
+            scope=entry.family.scope,
+            issued_at=entry.issued_at,
+            expires_at=life,
+            of_login=entry.family in self.families,
+            access_token=token in self._access,
+        )
 
     def family_of(self, refresh_token: str) -> Family | None:
         """Return what a refresh token belongs to, while that is alive and the token not expired."""
@@ -138,6 +172,10 @@ class Ledger:
         if entry is None or not entry.family.alive:
             return None
         return entry if self.clock.time() < entry.expires_at else None
+
+    def _entry(self, family: Family, life: float) -> _Entry:
+        now = self.clock.time()
+        return _Entry(family, now, now + life)
 
     def _name(self, kind: str) -> str:
         self._minted += 1

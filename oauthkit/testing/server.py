@@ -28,6 +28,7 @@ from oauthkit.testing.reading import (
     read_parameters,
 )
 from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
+from oauthkit.testing.revocation_endpoint import revocation_answer
 from oauthkit.testing.sockets import LoopbackServer
 from oauthkit.testing.state import AuthorizationServerState
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import respx
 
 
-Endpoint = Literal["token", "authorize", "metadata", "jwks"]
+Endpoint = Literal["token", "authorize", "revoke", "metadata", "jwks"]
 """What the authorization server has, each with faults on demand."""
 
 
@@ -61,10 +62,10 @@ class FakeAuthorizationServer(AuthorizationServerState):
     date from today, and go on being good until `advance` is called, or until their time has passed
     while the server is on a socket.
 
-    Wherever it is mounted, `/token` and `/authorize` below the issuer are the authorization
-    server, and its metadata is at both places where clients look for it. Anything else, on any
-    host, is the API: it answers 401 without a live access token, and lets the `api` function answer
-    with one, or says which path was asked for.
+    Wherever it is mounted, its endpoints are below the issuer, such as `/token` and `/revoke`, and
+    its metadata is at both places where clients look for it. Anything else, on any host, is the
+    API: it answers 401 without a live access token, and lets the `api` function answer with one, or
+    says which path was asked for.
 
     Attributes:
         expires_in: What answers carry as it is, a number, a text; None leaves it out. Access
@@ -174,8 +175,8 @@ class FakeAuthorizationServer(AuthorizationServerState):
         """Return the answer to a request, without faults and without an API function.
 
         Args:
-            request: `/token`, `/authorize` and the metadata are of the authorization server;
-                anything else, on any host, is the API.
+            request: The endpoints below the issuer, and the metadata, are of the authorization
+                server; anything else, on any host, is the API.
         """
         endpoint = self._endpoint_of(request)
         if endpoint is not None:
@@ -364,6 +365,7 @@ _ANSWERS: Final[
 ] = {
     "token": _token_answer,
     "authorize": _authorize_answer,
+    "revoke": revocation_answer,
     "metadata": _metadata_answer,
     "jwks": _keys_answer,
 }

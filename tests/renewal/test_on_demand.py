@@ -95,15 +95,20 @@ async def test_renew_gives_up_when_looks_at_the_store_keep_coming(
 ) -> None:
     from oauthkit.renewal.shared import Renewal
 
+    async def end(look: Renewal) -> None:
+        await anyio.wait_all_tasks_blocked()
+        look.end()
+
     monkeypatch.setattr("oauthkit.renewal.source._MOST_RENEWALS", 1)
     fake = FakeAuthorizationServer()
     async with fake.session() as session:
         await session.token()
         shared = session._source.shared
-        shared.renewal = Renewal(held=shared.state.held)
-        shared.renewal.end()
-        with pytest.raises(StoreError, match="again and again"):
-            await session.renew()
+        look = shared.renewal = Renewal(held=shared.state.held)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end, look)
+            with pytest.raises(StoreError, match="again and again"):
+                await session.renew()
 
 
 async def test_a_server_that_gives_the_same_access_token_again_makes_no_loop() -> None:
