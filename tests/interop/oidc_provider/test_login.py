@@ -13,6 +13,7 @@ from oauthkit import (
     ClientSecretBasic,
     ClientSecretPost,
     Discovered,
+    ErrorResponse,
     InvalidGrant,
     PublicClient,
     fetch_token,
@@ -89,6 +90,18 @@ async def test_a_person_who_says_no_is_told_apart_from_an_error(
     assert "iss=" in callback
     with pytest.raises(AccessDenied):
         login.accept(callback)
+
+
+async def test_a_scope_that_a_client_may_not_have_is_refused_in_the_callback(
+    server: AuthorizationServer, human: Human
+) -> None:
+    """Refusals: of a login."""
+    login = AuthorizationRequest.new(server, "limited", redirect_uri=CALLBACK, scope="openid write")
+    callback = await human.visit(login.url, until=CALLBACK)
+
+    with pytest.raises(ErrorResponse) as caught:
+        login.accept(callback)
+    assert caught.value.error == "invalid_scope"
 
 
 async def test_a_code_with_another_verifier_is_refused(
