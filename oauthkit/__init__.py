@@ -86,10 +86,18 @@ if TYPE_CHECKING:
     from oauthkit.renewal.status import SessionStatus
     from oauthkit.session import AsyncTokenSession
     from oauthkit.stores.base import Lease, TokenStore
+    from oauthkit.stores.logout_index import LogoutIndex, MemoryLogoutIndex
     from oauthkit.stores.memory import MemoryStore
     from oauthkit.stores.redis import RedisStore
+    from oauthkit.stores.redis_logins import RedisLogoutIndex, RedisSingleUseStore
     from oauthkit.stores.sealed import SealedStore
+    from oauthkit.stores.single_use import (
+        LeasedSingleUseStore,
+        MemorySingleUseStore,
+        SingleUseStore,
+    )
     from oauthkit.stores.sqlite import SQLiteStore
+    from oauthkit.stores.sqlite_logins import SQLiteLogoutIndex, SQLiteSingleUseStore
 
 __all__ = [
     "FORM",
@@ -128,8 +136,12 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "LeaseTaken",
+    "LeasedSingleUseStore",
     "LoggedIn",
+    "LogoutIndex",
     "LogoutToken",
+    "MemoryLogoutIndex",
+    "MemorySingleUseStore",
     "MemoryStore",
     "MultipartRequest",
     "OAuthKitError",
@@ -137,6 +149,8 @@ __all__ = [
     "PublicClient",
     "ReauthorizationRequired",
     "Recovery",
+    "RedisLogoutIndex",
+    "RedisSingleUseStore",
     "RedisStore",
     "RefreshToken",
     "Rejection",
@@ -146,11 +160,14 @@ __all__ = [
     "ResourceOwnerPassword",
     "ResponseError",
     "SAML2Bearer",
+    "SQLiteLogoutIndex",
+    "SQLiteSingleUseStore",
     "SQLiteStore",
     "SealedStore",
     "SelfSignedTLSClientAuth",
     "SessionStatus",
     "Signer",
+    "SingleUseStore",
     "StoreError",
     "TLSClientAuth",
     "Token",
@@ -248,10 +265,18 @@ _NAMES: Final = {
     "oauthkit.renewal.status": ("SessionStatus",),
     "oauthkit.session": ("AsyncTokenSession",),
     "oauthkit.stores.base": ("Lease", "TokenStore"),
+    "oauthkit.stores.logout_index": ("LogoutIndex", "MemoryLogoutIndex"),
     "oauthkit.stores.memory": ("MemoryStore",),
     "oauthkit.stores.redis": ("RedisStore",),
+    "oauthkit.stores.redis_logins": ("RedisLogoutIndex", "RedisSingleUseStore"),
     "oauthkit.stores.sealed": ("SealedStore",),
+    "oauthkit.stores.single_use": (
+        "LeasedSingleUseStore",
+        "MemorySingleUseStore",
+        "SingleUseStore",
+    ),
     "oauthkit.stores.sqlite": ("SQLiteStore",),
+    "oauthkit.stores.sqlite_logins": ("SQLiteLogoutIndex", "SQLiteSingleUseStore"),
 }
 """Where the public names are. Each is loaded when it is first asked for, so that `import oauthkit`
 alone costs next to nothing; what imports names from it at its top pays for these and no others."""

@@ -14,6 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from oauthkit.stores.base import TokenStore
+from oauthkit.stores.redis_logins import CLAIM, ENTER, FIND, FORGET, LEAVE, NOTE
 from oauthkit.stores.redis_scripts import ACQUIRE, DELETE, EXTEND, RELEASE, SAVE, Script
 from oauthkit.stores.sqlite import SQLiteStore
 from oauthkit.testing import FakeClock
@@ -32,6 +33,7 @@ class FakeRedisServer:
         self.clock = FakeClock()
         self.hashes: dict[str, dict[str, str]] = {}
         self.strings: dict[str, str] = {}
+        self.sorted_sets: dict[str, dict[str, float]] = {}
         self.ends_at: dict[str, float] = {}
         self.calls: list[str] = []
         self.known: set[str] = set()
@@ -47,6 +49,12 @@ class FakeRedisServer:
                 ("SAVE", SAVE, self._save),
                 ("RELEASE", RELEASE, self._release),
                 ("DELETE", DELETE, self._delete),
+                ("CLAIM", CLAIM, self._claim),
+                ("NOTE", NOTE, self._note),
+                ("FORGET", FORGET, self._forget),
+                ("ENTER", ENTER, self._enter),
+                ("LEAVE", LEAVE, self._leave),
+                ("FIND", FIND, self._find),
             )
         }
 
@@ -107,7 +115,10 @@ class FakeRedisServer:
         for name in names:
             self.ends_at.pop(name, None)
         return sum(
-            self.hashes.pop(name, None) is not None or self.strings.pop(name, None) is not None
+            any(
+                kind.pop(name, None) is not None
+                for kind in (self.hashes, self.strings, self.sorted_sets)
+            )
             for name in names
         )
 
@@ -175,6 +186,41 @@ class FakeRedisServer:
     def _delete(self, record: str, lease: str) -> Answer:
         self.publish(lease)
         return self.forget(record, lease)
+
+    def _claim(self, name: str, owner: str, life_ms: str) -> Answer:
+        if name in self.strings:
+            return int(self.strings[name] == owner)
+        self.strings[name] = owner
+        return self._expire(name, life_ms)
+
+    def _note(self, name: str, content: str, life_ms: str) -> Answer:
+        before = self.strings.get(name)
+        self.strings[name] = content
+        self._expire(name, life_ms)
+        return None if before is None else before.encode()
+
+    def _forget(self, name: str) -> Answer:
+        before = self.strings.get(name)
+        self.forget(name)
+        return None if before is None else before.encode()
+
+    def _enter(self, name: str, member: str, ends_at: str, now: str, life_ms: str) -> Answer:
+        kept = self.sorted_sets.get(name, {})
+        kept = {one: end for one, end in kept.items() if end > float(now)}
+        self.sorted_sets[name] = {**kept, member: float(ends_at)}
+        if self.ends_at.get(name, 0.0) < self.clock.time() + int(life_ms) / 1000:
+            self._expire(name, life_ms)
+        return 1
+
+    def _leave(self, name: str, member: str) -> Answer:
+        left = self.sorted_sets.get(name, {}).pop(member, None)
+        if not self.sorted_sets.get(name):
+            self.forget(name)
+        return int(left is not None)
+
+    def _find(self, name: str, now: str) -> Answer:
+        kept = self.sorted_sets.get(name, {})
+        return [one.encode() for one, end in kept.items() if end > float(now)]
 
 
 class FakeLine:
