@@ -26,6 +26,7 @@ from oauthkit import (
     ResourceOwnerPassword,
     Token,
     fetch_token,
+    revoke,
 )
 from tests.interop.human import Human
 
@@ -194,3 +195,22 @@ async def test_who_is_not_known_is_told_so(
     for client_auth in (ClientSecretBasic("service", "wrong"), ClientSecretPost("nobody", SECRET)):
         with pytest.raises(InvalidClient):
             await fetch_token(http, server, client_auth, ClientCredentials())
+
+
+async def test_a_session_ends_its_token_here_and_there(
+    http: httpx.AsyncClient, server: AuthorizationServer, oauth: Toolkit, human: Human
+) -> None:
+    """Revocation: by the session, and of what is not known."""
+    token = await logged_in(http, server, human)
+    session = AsyncTokenSession(http, server=server, client_auth=WEB, token=token)
+    assert (await session.get(oauth.api)).json() == {"user": "ada"}
+
+    await session.revoke()
+    await revoke(http, server, WEB, "unknown")
+
+    with pytest.raises(ReauthorizationRequired):
+        await session.token()
+    with pytest.raises(InvalidGrant):
+        await fetch_token(http, server, WEB, RefreshToken(refresh_token=str(token.refresh_token)))
+    bearer = {"authorization": f"Bearer {token.access_token}"}
+    assert (await http.get(oauth.api, headers=bearer)).status_code == 403
