@@ -18,6 +18,15 @@ from oauthkit.testing.reading import UnreadableError, code_challenge
 CODE_LIFE: Final = 60.0
 """Seconds that an authorization code is good."""
 
+_BY_CERTIFICATE: Final = frozenset({"tls_client_auth", "self_signed_tls_client_auth"})
+_SHOWN: Final[Mapping[str, frozenset[str]]] = {
+    "client_secret_basic": frozenset({"client_secret_basic"}),
+    "client_secret_post": frozenset({"client_secret_post"}),
+    "client_assertion": frozenset({"client_secret_jwt", "private_key_jwt"}),
+    "none": _BY_CERTIFICATE | {"none"},
+}
+"""What a request shows of how a client is known, and the methods that show that."""
+
 
 @attrs.define(kw_only=True, eq=False)
 class Settings:
@@ -34,6 +43,8 @@ class Settings:
     password: str = secret(default="lovelace")
     scope: str = "read"
     allowed_scope: str | None = None
+    auth_method: str | None = None
+    client_jwks: Mapping[str, Any] | None = None
     token_type: str | None = "Bearer"
     extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], converter=Unprintable)
     clock: Clock = attrs.field(
@@ -50,6 +61,16 @@ class Settings:
             ConfigurationError: The clock is not a `FakeClock`.
         """
         advance(self.clock, seconds)
+
+    @property
+    def confidential(self) -> bool:
+        """Whether the client has something to prove who it is."""
+        proofs = (self.client_secret, self.client_jwks)
+        return proofs != (None, None) or self.auth_method in _BY_CERTIFICATE
+
+    def fault_of_assertion(self, parameters: Mapping[str, object]) -> str | None:
+        """Return what is wrong with a client's assertion: as a rule, that there is one."""
+        return "no client_assertion is taken here"
 
     def said_of(self, family: Family, access_token: str) -> Mapping[str, Any]:
         """Return what an answer says beside the tokens: nothing, as a rule."""
@@ -277,23 +298,20 @@ class Desk:
         Raises:
             RefusedError: It is another one, or one that does not prove who it is.
         """
-        client_id, client_secret = self.settings.client_id, self.settings.client_secret
-        named = asked.parameters.get("client_id"), asked.parameters.get("client_secret")
-        if asked.credentials is None:
-            public = asked.public and named in {(None, None), (client_id, None)}
-            good = public or named == (client_id, client_secret)
-        elif named[1] is not None:
-            message = "a client authenticates in one way, not in two (RFC 6749 §2.3)"
-            raise RefusedError(message, error="invalid_request")
+        settings, came = self.settings, _way(asked)
+        if settings.auth_method not in {None, *_SHOWN[came]}:
+            fault: str | None = f"this client is known by {settings.auth_method}"
+        elif came == "client_assertion":
+            fault = settings.fault_of_assertion(asked.parameters)
+        elif settings.auth_method in _BY_CERTIFICATE:
+            fault = _unless(asked.parameters.get("client_id") == settings.client_id)
         else:
-            good = (client_id, client_secret or "") in asked.credentials
-            good = good and named[0] in {None, client_id}
-        if not good:
-            message = "client authentication failed"
-            raise RefusedError(message, error="invalid_client")
+            fault = _unless(_knows_secret(settings, asked))
+        if fault is not None:
+            raise RefusedError(fault, error="invalid_client")
 
     def _client_credentials(self, asked: Asked) -> Issued:
-        if self.settings.client_secret is None:
+        if not self.settings.confidential:
             message = "client credentials are for confidential clients (RFC 6749 §4.4)"
             raise RefusedError(message, error="unauthorized_client")
         return self._issued(Family(self._scope(asked)), None)
@@ -394,6 +412,38 @@ class Desk:
             scope=scope or family.scope,
             extra={**settings.said_of(family, access_token), **settings.extra},
         )
+
+
+def _way(asked: Asked) -> str:
+    """Return how a client shows who it is.
+
+    Raises:
+        RefusedError: It does so in more than one way.
+    """
+    came = {
+        "client_secret_basic": asked.credentials,
+        "client_secret_post": asked.parameters.get("client_secret"),
+        "client_assertion": asked.parameters.get("client_assertion"),
+    }
+    ways = [way for way, shown in came.items() if shown is not None]
+    if len(ways) > 1:
+        message = "a client authenticates in one way, not in two (RFC 6749 §2.3)"
+        raise RefusedError(message, error="invalid_request")
+    return ways[0] if ways else "none"
+
+
+def _knows_secret(settings: Settings, asked: Asked) -> bool:
+    client_id, client_secret = settings.client_id, settings.client_secret
+    named = asked.parameters.get("client_id"), asked.parameters.get("client_secret")
+    if asked.credentials is None:
+        public = asked.public and named in {(None, None), (client_id, None)}
+        return public or named == (client_id, client_secret)
+    good = (client_id, client_secret or "") in asked.credentials
+    return good and named[0] in {None, client_id}
+
+
+def _unless(known: bool) -> str | None:  # noqa: FBT001 - the one thing that it is told
+    return None if known else "client authentication failed"
 
 
 def seconds(lifetime: object) -> float:

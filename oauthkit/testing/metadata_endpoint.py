@@ -5,6 +5,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from oauthkit.protocol.discovery import metadata_locations
+from oauthkit.protocol.keys import ALGORITHMS
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, Origin
 from oauthkit.testing.dialects import json_response
 from oauthkit.testing.state import AuthorizationServerState
@@ -23,8 +24,7 @@ def metadata_answer(state: AuthorizationServerState) -> HTTPResponse:
 
 
 def _document(state: AuthorizationServerState) -> Mapping[str, object]:
-    public = state.client_secret is None
-    secret = ["client_secret_basic", "client_secret_post"]
+    signs = {"private_key_jwt", "client_secret_jwt"} & {*state.auth_methods}
     said = {
         "issuer": state.issuer,
         "authorization_endpoint": state.server.authorization_endpoint,
@@ -43,7 +43,8 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
             "refresh_token",
             *state.desk.further,
         ],
-        "token_endpoint_auth_methods_supported": ["none"] if public else secret,
+        "token_endpoint_auth_methods_supported": list(state.auth_methods),
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS) if signs else None,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         **state.metadata,

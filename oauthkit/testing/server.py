@@ -76,6 +76,12 @@ class FakeAuthorizationServer(AuthorizationServerState):
         refresh_expires_in: Seconds that a refresh token lives; None for ever and not said.
         client_id: The client that is registered.
         client_secret: Its secret; None makes it a public client.
+        client_jwks: Its public keys, as it publishes them (RFC 7517 §5), for `PrivateKeyJWT`; for
+            `ClientSecretJWT` the secret is enough, if it is long enough. Both need the extra
+            `jose`. An assertion is good once, for the issuer alone.
+        auth_method: The one way in which the client is known, by its name in metadata (RFC 8414
+            §2); None takes each for which it has something. With `tls_client_auth` its `client_id`
+            is enough: nobody looks at a certificate.
         username: The resource owner.
         password: The resource owner's password.
         scope: What is granted where no scope is asked for.

@@ -3,22 +3,35 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from secrets import token_urlsafe
+from typing import Final
 
 import attrs
 
-from oauthkit.protocol.client_auth import ClientAuth, ClientSecretBasic, PublicClient
+from oauthkit.protocol.client_auth import (
+    ClientAuth,
+    ClientSecretBasic,
+    PublicClient,
+    SelfSignedTLSClientAuth,
+    TLSClientAuth,
+)
 from oauthkit.protocol.grants import ClientCredentials, GrantStrategy
 from oauthkit.protocol.id_token import LOGOUT_EVENT
 from oauthkit.protocol.messages import HTTPRequest
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import parse_token_response
+from oauthkit.testing.client_assertions import ClientAssertions
 from oauthkit.testing.dialects import RFC_6749
 from oauthkit.testing.further_grants import FURTHER_GRANTS
 from oauthkit.testing.granting import Desk, Dialect, Settings
 from oauthkit.testing.id_tokens import LIFE, Draft, Edit, SigningKeys, drafted, left_half
 from oauthkit.testing.ledger import Family, Ledger
 from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
+
+_TLS: Final[Mapping[str | None, type[TLSClientAuth]]] = {
+    "tls_client_auth": TLSClientAuth,
+    "self_signed_tls_client_auth": SelfSignedTLSClientAuth,
+}
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -43,6 +56,7 @@ class AuthorizationServerState(Settings):
         factory=lambda: defaultdict[str, list[EndpointRequest]](list), init=False, repr=False
     )
     api_requests: list[APIRequest] = attrs.field(factory=list[APIRequest], init=False, repr=False)
+    _assertions: ClientAssertions = attrs.field(factory=ClientAssertions, init=False, repr=False)
     desk: Desk = attrs.field(
         init=False,
         repr=False,
@@ -73,6 +87,29 @@ class AuthorizationServerState(Settings):
             revocation_endpoint=f"{self.issuer}/revoke",
             code_challenge_methods_supported=("S256",),
             authorization_response_iss_parameter_supported=True,
+        )
+
+    @property
+    def auth_methods(self) -> tuple[str, ...]:
+        """The ways in which the client may be known, as the metadata lists them."""
+        if self.auth_method is not None:
+            return (self.auth_method,)
+        shared = ("client_secret_basic", "client_secret_post")
+        by_secret = ("none",) if self.client_secret is None else shared
+        return by_secret if self.client_jwks is None else ("private_key_jwt", *by_secret)
+
+    def fault_of_assertion(self, parameters: Mapping[str, object]) -> str | None:
+        """Return what is wrong with a client's assertion; None where nothing is."""
+        by_key, by_secret = (
+            self.auth_method in {None, way} for way in ("private_key_jwt", "client_secret_jwt")
+        )
+        return self._assertions.fault(
+            parameters,
+            client_id=self.client_id,
+            client_secret=self.client_secret if by_secret else None,
+            jwks=self.client_jwks if by_key else None,
+            issuer=self.issuer,
+            now=self.clock.time(),
         )
 
     def said_of(self, family: Family, access_token: str) -> Mapping[str, object]:
@@ -136,7 +173,12 @@ class AuthorizationServerState(Settings):
 
     @property
     def client_auth(self) -> ClientAuth:
-        """How the registered client authenticates: Basic, or not at all where it has no secret."""
+        """How the registered client authenticates: Basic, or not at all where it has no secret.
+
+        By a certificate where `auth_method` says so. A key of `client_jwks` is the client's own.
+        """
+        if self.auth_method in _TLS:
+            return _TLS[self.auth_method](self.client_id)
         if self.client_secret is None:
             return PublicClient(self.client_id)
         return ClientSecretBasic(self.client_id, self.client_secret)
