@@ -80,6 +80,8 @@ if TYPE_CHECKING:
     from oauthkit.protocol.rejection import Rejection
     from oauthkit.protocol.secret import secret
     from oauthkit.protocol.server import AuthorizationServer, rename_fields
+    from oauthkit.protocol.several_servers import servers_by_issuer
+    from oauthkit.protocol.third_party_login import ThirdPartyLogin, third_party_login
     from oauthkit.protocol.token import Token
     from oauthkit.protocol.token_exchange import TokenExchange
     from oauthkit.renewal.policy import RenewalPolicy
@@ -170,6 +172,7 @@ __all__ = [
     "SingleUseStore",
     "StoreError",
     "TLSClientAuth",
+    "ThirdPartyLogin",
     "Token",
     "TokenExchange",
     "TokenStore",
@@ -185,6 +188,8 @@ __all__ = [
     "rename_fields",
     "revoke",
     "secret",
+    "servers_by_issuer",
+    "third_party_login",
     "verify_id_token",
     "verify_logout_token",
 ]
@@ -259,6 +264,8 @@ _NAMES: Final = {
     "oauthkit.protocol.rejection": ("Rejection",),
     "oauthkit.protocol.secret": ("secret",),
     "oauthkit.protocol.server": ("AuthorizationServer", "rename_fields"),
+    "oauthkit.protocol.several_servers": ("servers_by_issuer",),
+    "oauthkit.protocol.third_party_login": ("ThirdPartyLogin", "third_party_login"),
     "oauthkit.protocol.token": ("Token",),
     "oauthkit.protocol.token_exchange": ("TokenExchange",),
     "oauthkit.renewal.policy": ("RenewalPolicy",),

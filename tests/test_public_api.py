@@ -85,6 +85,7 @@ NAMES = [
     "SingleUseStore",
     "StoreError",
     "TLSClientAuth",
+    "ThirdPartyLogin",
     "Token",
     "TokenExchange",
     "TokenStore",
@@ -100,6 +101,8 @@ NAMES = [
     "rename_fields",
     "revoke",
     "secret",
+    "servers_by_issuer",
+    "third_party_login",
     "verify_id_token",
     "verify_logout_token",
 ]

@@ -39,6 +39,11 @@ class LogoutToken:
     token_id: str
     expires_at: float
 
+    @property
+    def once_id(self) -> str:
+        """What names it where it is remembered that it came (`SingleUseStore`)."""
+        return f"logout\0{self.issuer}\0{self.token_id}"
+
 
 def check_logout_token(token: SignedToken, expected: Expected, *, now: float) -> LogoutToken:
     """Return what a Logout Token says, if all of it is as it has to be (§2.6).

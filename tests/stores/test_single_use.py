@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from oauthkit.errors import ConfigurationError, LeaseTaken, StoreError
+from oauthkit.protocol.logout_token import LogoutToken
 from oauthkit.protocol.token import Token
 from oauthkit.stores.ending import EndingMap
 from oauthkit.stores.memory import MemoryStore
@@ -143,6 +144,19 @@ class TestLeasedSQLite(Contract, File):
 
 
 # Each of them
+
+
+async def test_a_logout_token_counts_once() -> None:
+    """BL-08: by its issuer and its own name, which another issuer may give, too."""
+    used, clock = MemorySingleUseStore(), FakeClock()
+    told: list[bool] = []
+    for issuer in ("https://a.example", "https://a.example", "https://b.example"):
+        said = LogoutToken(
+            issuer=issuer, subject="ada", session_id=None, token_id="1", expires_at=clock.time()
+        )
+        told.append(await used.claim(said.once_id, expires_at=said.expires_at))
+
+    assert told == [True, False, True]
 
 
 async def test_memory_is_bounded_and_forgets_what_ends_first() -> None:
