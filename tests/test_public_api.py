@@ -206,6 +206,7 @@ SIGNATURES = {
         "login_hint=, acr_values=, claims=, ui_locales=, id_token_hint=, display=, resource=, "
         "response_mode=, life=, now="
     ),
+    oauthkit.AuthorizationRequest.once_id_of: "callback",
     oauthkit.AuthorizationRequest.accept: "self, callback, *, now=, method=, content_type=",
     oauthkit.FormRequest: "",
     oauthkit.MultipartRequest: "",

@@ -245,8 +245,25 @@ class AuthorizationRequest(NoPickle):
 
     @property
     def once_id(self) -> str:
-        """What names this login where its use is remembered, and tells nothing of it."""
-        return sha256(f"login\0{self.state}".encode(errors="surrogatepass")).hexdigest()
+        """What names this login where it waits, or its use is remembered; it is no secret."""
+        return _once_id(self.state)
+
+    @staticmethod
+    def once_id_of(callback: Callback) -> str | None:
+        """Return the `once_id` of the login that a callback says it belongs to.
+
+        Where several logins of one visitor wait, each tab's own, it is the name of the one to bring
+        the callback to. Nothing is checked by it; `accept` does that.
+
+        Args:
+            callback: The callback's parameters, as for `accept`.
+
+        Returns:
+            The name; None where the callback is malformed or has no `state`.
+        """
+        parameters = parameters_of(callback)
+        state = None if parameters is None else parameters.get("state")
+        return _once_id(state) if state else None
 
     @property
     def essential_acr(self) -> tuple[str, ...] | None:
@@ -377,3 +394,7 @@ def _end(now: float | None, life: float) -> float | None:
         message = "life= is how many seconds a login may take, above 0"
         raise ConfigurationError(message)
     return None if now is None else now + life
+
+
+def _once_id(state: str) -> str:
+    return sha256(f"login\0{state}".encode(errors="surrogatepass")).hexdigest()

@@ -1013,6 +1013,19 @@ def test_what_a_login_is_remembered_by_tells_nothing_of_it() -> None:
     assert request.state not in request.once_id
 
 
+def test_a_callback_says_which_login_it_belongs_to() -> None:
+    """AT-14: of several that wait; an iterator is read once, so this is asked of what can be."""
+    waiting = {request.once_id: request for request in (login(), login())}
+    for request in list(waiting.values()):
+        callback = f"{CALLBACK}?code=c&state={request.state}"
+        named = AuthorizationRequest.once_id_of(callback)
+        assert waiting[named or ""] is request
+        assert AuthorizationRequest.once_id_of({"state": request.state}) == named
+    forged: list[Any] = ["", "code=c", "state=", "state=a&state=b", None, 5]
+    for callback in forged:
+        assert AuthorizationRequest.once_id_of(callback) is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
