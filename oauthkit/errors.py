@@ -87,9 +87,11 @@ class TransportError(OAuthKitError):
 
     Attributes:
         sent: Whether the server may have seen the request.
+        hint: What its reader may try.
     """
 
     recovery = Recovery.RETRY_LATER
+    hint: str | None = None
 
     def __init__(
         self, message: str = "", *, sent: bool = True, retry_after: float | None = None
@@ -97,6 +99,10 @@ class TransportError(OAuthKitError):
         """Take a message, and whether the server may have seen the request."""
         super().__init__(message, retry_after=retry_after)
         self.sent = sent
+
+    def __str__(self) -> str:
+        """Add the hint, where there is one."""
+        return f"{super().__str__()}; {self.hint}" if self.hint else super().__str__()
 
 
 class ResponseError(OAuthKitError):

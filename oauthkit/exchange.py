@@ -280,6 +280,7 @@ class Exchange:
                 response = await self.send(request, timeout=left, ready=ready)
             except (TransportError, ConfigurationError) as error:
                 self._note(question.server, error)
+                self._advise(error, question, endpoint)
                 if not _was_sent(error):
                     _release(question)
                 raise

@@ -172,6 +172,40 @@ async def test_where_the_list_explains_nothing_it_is_not_named(
     assert "lists" not in message
 
 
+@pytest.mark.parametrize(
+    "client_auth, failure, hinted",
+    [
+        (TLSClientAuth("a"), httpx.ReadError("cut"), True),
+        (SelfSignedTLSClientAuth("a"), httpx.ReadError("cut"), True),
+        (TLSClientAuth("a"), httpx.ConnectError("no"), False),
+        (PublicClient("a"), httpx.ReadError("cut"), False),
+    ],
+)
+async def test_a_cut_connection_may_want_a_certificate(
+    client_auth: ClientAuth, failure: httpx.TransportError, *, hinted: bool
+) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise failure
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(fail)) as client:
+        with pytest.raises(TransportError) as caught:
+            await fetch_token(client, SERVER, client_auth, PASSWORD, timeout=0.2)
+
+    assert ("whose certificate is missing or unknown" in str(caught.value)) is hinted
+
+
+async def test_a_failure_of_tls_may_want_a_certificate() -> None:
+    error = TransportError("no usable answer: ConnectError, TLS failed: X", sent=False)
+    error.__cause__ = ssl.SSLError("x")
+
+    advise(error, TLSClientAuth("a"), endpoint="https://auth.example/token")
+
+    assert str(error).endswith(
+        "look at the certificate of the HTTP client that asks "
+        "(token_http=), and at what the server has on file for this client"
+    )
+
+
 def test_an_endpoint_with_a_list_of_its_own_has_that_one_named() -> None:
     server = attrs.evolve(SERVER, **LISTED, revocation_endpoint_auth_methods_supported=("other",))
     hints: list[str | None] = []

@@ -10,6 +10,7 @@ from oauthkit.errors import (
     InvalidClient,
     OAuthKitError,
     ResponseError,
+    TransportError,
     printable,
 )
 from oauthkit.protocol.client_auth import (
@@ -32,11 +33,12 @@ _CERTIFICATE: Final = (
     "look at the certificate of the HTTP client that asks (token_http=), and at what the server "
     "has on file for this client"
 )
+_UNCERTIFIED: Final = "the server may end a connection whose certificate is missing or unknown"
+_BY_CERTIFICATE: Final = frozenset({"tls_client_auth", "self_signed_tls_client_auth"})
 _BY_METHOD: Final[Mapping[str, str]] = {
     "client_secret_jwt": f"{_DOUBT}, {_SETTINGS}",
     "private_key_jwt": f"look at the public key, and its kid, that the server has, {_SETTINGS}",
-    "tls_client_auth": _CERTIFICATE,
-    "self_signed_tls_client_auth": _CERTIFICATE,
+    **dict.fromkeys(_BY_CERTIFICATE, _CERTIFICATE),
 }
 _CLASSES: Final[Mapping[str, str]] = {
     "none": "PublicClient",
@@ -62,12 +64,14 @@ def advise(
     """Tell an error of an endpoint where it came from, and what its reader may try.
 
     Args:
-        error: What the answer meant.
+        error: What the answer meant, or why there was none.
         client_auth: Who asked; None is nobody who says so.
         endpoint: The URL that was asked; its query, which may hold a secret, is left out.
         name: What the server's metadata calls the endpoint.
         server: Who answered; what it lists is named to who was known in another way.
     """
+    if isinstance(error, TransportError):
+        error.hint = _certificate_wanted(error, client_auth)
     if isinstance(error, ResponseError):
         error.url = endpoint.partition("?")[0]
         if error.status_code in _NOTHING_THERE:
@@ -78,6 +82,16 @@ def advise(
     ):
         listed = () if server is None else _listed_methods(server, name)
         error.hint = _other_method(client_auth, listed, name) or _way_to_be_known(client_auth)
+
+
+def _certificate_wanted(error: TransportError, client_auth: ClientAuth | None) -> str | None:
+    """Return what to look at where a connection may have ended for want of a certificate.
+
+    In TLS 1.3 a server says so after the client has sent its request, or just hangs up.
+    """
+    certified = client_auth is not None and client_auth.auth_method in _BY_CERTIFICATE
+    ended = error.__cause__ is not None and (error.sent or "TLS failed" in str(error))
+    return f"{_UNCERTIFIED}: {_CERTIFICATE}" if certified and ended else None
 
 
 def _listed_methods(server: AuthorizationServer, name: str) -> tuple[str, ...]:
