@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from oauthkit.jose.jwt_bearer import JWTBearer
     from oauthkit.keeping import keeper
     from oauthkit.operations.id_token import verify_id_token
+    from oauthkit.operations.introspection import introspect
+    from oauthkit.operations.introspection_cache import IntrospectionCache
     from oauthkit.operations.login import LoggedIn, complete_login
     from oauthkit.operations.logout import verify_logout_token
     from oauthkit.operations.revocation import revoke
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
         ResourceOwnerPassword,
     )
     from oauthkit.protocol.id_token import Identity
+    from oauthkit.protocol.introspection import Introspection
     from oauthkit.protocol.jwt import Signer
     from oauthkit.protocol.logout_token import LogoutToken
     from oauthkit.protocol.refusals import ErrorRule
@@ -130,6 +133,8 @@ __all__ = [
     "GrantStrategy",
     "Identity",
     "InteractionRequired",
+    "Introspection",
+    "IntrospectionCache",
     "InvalidClient",
     "InvalidGrant",
     "InvalidJWT",
@@ -183,6 +188,7 @@ __all__ = [
     "complete_login",
     "discover",
     "fetch_token",
+    "introspect",
     "keeper",
     "parse_challenges",
     "rename_fields",
@@ -220,6 +226,8 @@ _NAMES: Final = {
     "oauthkit.jose.jwt_bearer": ("JWTBearer",),
     "oauthkit.keeping": ("keeper",),
     "oauthkit.operations.id_token": ("verify_id_token",),
+    "oauthkit.operations.introspection": ("introspect",),
+    "oauthkit.operations.introspection_cache": ("IntrospectionCache",),
     "oauthkit.operations.login": ("LoggedIn", "complete_login"),
     "oauthkit.operations.logout": ("verify_logout_token",),
     "oauthkit.operations.revocation": ("revoke",),
@@ -258,6 +266,7 @@ _NAMES: Final = {
         "ResourceOwnerPassword",
     ),
     "oauthkit.protocol.id_token": ("Identity",),
+    "oauthkit.protocol.introspection": ("Introspection",),
     "oauthkit.protocol.logout_token": ("LogoutToken",),
     "oauthkit.protocol.jwt": ("Signer",),
     "oauthkit.protocol.refusals": ("ErrorRule",),

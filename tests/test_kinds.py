@@ -374,6 +374,8 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
         discover,  # tests/test_discovery.py
         fetch_token,
         keeper,
+        oauthkit.Introspection,  # what a server says
+        oauthkit.introspect,  # tests/test_introspection.py
         oauthkit.revoke,  # tests/test_revocation.py
         secret,
         ErrorRule,  # says more than a kind: tests/protocol/test_refusals.py

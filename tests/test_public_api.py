@@ -43,6 +43,8 @@ NAMES = [
     "GrantStrategy",
     "Identity",
     "InteractionRequired",
+    "Introspection",
+    "IntrospectionCache",
     "InvalidClient",
     "InvalidGrant",
     "InvalidJWT",
@@ -96,6 +98,7 @@ NAMES = [
     "complete_login",
     "discover",
     "fetch_token",
+    "introspect",
     "keeper",
     "parse_challenges",
     "rename_fields",
@@ -254,6 +257,10 @@ SIGNATURES = {
         "introspection_signed_response_alg=, decryption_keys="
     ),
     oauthkit.rename_fields: "names",
+    oauthkit.introspect: (
+        "http, server, client_auth, token_text, hint=, *, access_token=, cache=, timeout=, clock="
+    ),
+    oauthkit.IntrospectionCache: "*, seconds, capacity=",
     oauthkit.revoke: "http, server, client_auth, token_text, hint=, *, timeout=, clock=",
     ads.Environment: "name, default",
     ads.authorization_server: "environment=, *, allow_plain_http=",

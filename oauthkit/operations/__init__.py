@@ -1,6 +1,5 @@
 """What is asked of an authorization server outside a session: a module for each endpoint."""
 
-from oauthkit.operations.revocation import revoke
 from oauthkit.operations.token import fetch_token
 
-__all__ = ["fetch_token", "revoke"]
+__all__ = ["fetch_token"]

@@ -14,12 +14,20 @@ Work = Callable[[Asked], HTTPResponse]
 
 
 def answer_to_client(
-    state: AuthorizationServerState, request: HTTPRequest, work: Work
+    state: AuthorizationServerState, request: HTTPRequest, work: Work, *, known: bool = False
 ) -> HTTPResponse:
-    """Return the answer to a client that is known, or a refusal (RFC 6749 §5.2)."""
+    """Return the answer to a client that is known, or a refusal (RFC 6749 §5.2).
+
+    Args:
+        state: The server's.
+        request: What came.
+        work: Answers it.
+        known: Whether who asks is known already, in another way.
+    """
     try:
         asked = RFC_6749.read(Check(request))
-        state.desk.authenticate(asked)
+        if not known:
+            state.desk.authenticate(asked)
         return work(asked)
     except UnreadableError as error:
         refusal = RefusedError(str(error), error="invalid_request")

@@ -33,6 +33,7 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
         "id_token_signing_alg_values_supported": [state.keys.algorithm],
         "subject_types_supported": ["public"],
         "revocation_endpoint": state.server.revocation_endpoint,
+        "introspection_endpoint": state.server.introspection_endpoint,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
         "claims_parameter_supported": True,

@@ -19,6 +19,7 @@ from oauthkit.testing.clock import running
 from oauthkit.testing.conversion import Api, App, call_api
 from oauthkit.testing.dialects import json_response
 from oauthkit.testing.faults import Faults, Held
+from oauthkit.testing.introspection_endpoint import introspection_answer
 from oauthkit.testing.metadata_endpoint import is_for_metadata, metadata_answer
 from oauthkit.testing.mounts import AppTransport, ASGIApp, mount_on_respx
 from oauthkit.testing.reading import (
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     import respx
 
 
-Endpoint = Literal["token", "authorize", "revoke", "metadata", "jwks"]
+Endpoint = Literal["token", "authorize", "revoke", "introspect", "metadata", "jwks"]
 """What the authorization server has, each with faults on demand."""
 
 
@@ -372,6 +373,7 @@ _ANSWERS: Final[
     "token": _token_answer,
     "authorize": _authorize_answer,
     "revoke": revocation_answer,
+    "introspect": introspection_answer,
     "metadata": _metadata_answer,
     "jwks": _keys_answer,
 }

@@ -85,6 +85,7 @@ class AuthorizationServerState(Settings):
             jwks_uri=f"{self.issuer}/jwks",
             id_token_signing_alg_values_supported=(self.keys.algorithm,),
             revocation_endpoint=f"{self.issuer}/revoke",
+            introspection_endpoint=f"{self.issuer}/introspect",
             code_challenge_methods_supported=("S256",),
             authorization_response_iss_parameter_supported=True,
         )

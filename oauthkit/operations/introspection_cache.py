@@ -1,0 +1,164 @@
+"""What was said of tokens lately, for who is shown the same one again and again."""
+
+import copy
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Final
+
+import attrs
+
+from oauthkit.clock import Clock
+from oauthkit.errors import ConfigurationError
+from oauthkit.kinds import check_kind
+from oauthkit.protocol.introspection import Introspection
+from oauthkit.renewal.completion import current_loop
+from oauthkit.renewal.latch import Latch
+
+Ask = Callable[[], Awaitable[Introspection]]
+"""Asks the server."""
+
+_LONGEST_INACTIVE: Final = 5.0
+"""Seconds: a token that is not active yet, or was looked up on a replica that lagged behind, is
+good a moment later."""
+
+
+@attrs.frozen
+class _Kept:
+    said: Introspection
+    good_until: float
+
+
+@attrs.define(eq=False)
+class _Question:
+    """One question on its way, for all who want to know the same.
+
+    Attributes:
+        done: Set at its end.
+        said: The answer, also one that is not kept.
+        failure: Why there is none; where there is neither, who asked was cancelled.
+    """
+
+    done: Latch = attrs.field(factory=Latch)
+    said: Introspection | None = None
+    failure: Exception | None = None
+
+
+class IntrospectionCache:
+    """What a server said of tokens lately, bounded in time and number.
+
+    A revoked token is let in for as long as its entry lives: choose `seconds` by what that may
+    cost (RFC 7662 §4). An entry ends with its token, at `exp`; that a token is not active is
+    believed for five seconds at most. Many who are shown one token at once ask the server once.
+    Tokens are not kept, only digests of them under a key of this object's own.
+
+    Example:
+        >>> cache = IntrospectionCache(seconds=30, capacity=10_000)
+
+    Args:
+        seconds: How long an answer is believed.
+        capacity: The most answers that are kept; the one that was used least lately goes first.
+
+    Raises:
+        ConfigurationError: One of the two is not above 0.
+    """
+
+    def __init__(self, *, seconds: float, capacity: int = 10_000) -> None:
+        """Start empty."""
+        check_kind("IntrospectionCache: seconds=", seconds, float)
+        check_kind("IntrospectionCache: capacity=", capacity, int)
+        if not seconds > 0 or capacity < 1:
+            message = "IntrospectionCache needs seconds above 0 and a capacity of at least 1"
+            raise ConfigurationError(message)
+        self._seconds, self._capacity = seconds, capacity
+        self._key = secrets.token_bytes(32)
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._asked: dict[tuple[object, bytes], _Question] = {}  # nobody waits for another loop
+
+    def __len__(self) -> int:
+        """Return how many answers are kept."""
+        return len(self._kept)
+
+    def __repr__(self) -> str:
+        """Say how many answers are kept, and for how long."""
+        return f"<IntrospectionCache {len(self)} of {self._capacity}, {self._seconds:g} s>"
+
+    def clear(self) -> None:
+        """Forget all answers."""
+        self._kept.clear()
+
+    async def get(self, about: tuple[str, ...], ask: Ask, clock: Clock) -> Introspection:
+        """Return what was said lately, or ask.
+
+        Args:
+            about: Whom is asked, by whom, about which token.
+            ask: Asks the server.
+            clock: Tells the time.
+
+        Raises:
+            OAuthKitError: As `ask` does; whoever waited for the same answer gets the same error.
+        """
+        digest = self._digest(about)
+        name = current_loop(), digest
+        while (said := self._found(digest, clock.monotonic())) is None:
+            question = self._asked.get(name)
+            if question is None:
+                return await self._first(name, ask, clock)
+            await question.done.wait()
+            if question.failure is not None:
+                raise _again(question.failure)
+            if question.said is not None:
+                return question.said
+        return said
+
+    async def _first(self, name: tuple[object, bytes], ask: Ask, clock: Clock) -> Introspection:
+        question = self._asked[name] = _Question()
+        try:
+            question.said = said = await ask()
+            self._keep(name[1], said, clock)
+        except Exception as error:
+            question.failure = error
+            raise
+        else:
+            return said
+        finally:
+            del self._asked[name]
+            question.done.set()
+
+    def _found(self, digest: bytes, now: float) -> Introspection | None:
+        kept = self._kept.get(digest)
+        if kept is None:
+            return None
+        if now >= kept.good_until:
+            del self._kept[digest]
+            return None
+        self._kept.move_to_end(digest)
+        return kept.said
+
+    def _keep(self, digest: bytes, said: Introspection, clock: Clock) -> None:
+        life = self._seconds if said.active else min(self._seconds, _LONGEST_INACTIVE)
+        if said.expires_at is not None:
+            life = min(life, said.expires_at - clock.time())
+        if life > 0:
+            self._kept[digest] = _Kept(said, clock.monotonic() + life)
+            self._kept.move_to_end(digest)
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+
+    def _digest(self, about: tuple[str, ...]) -> bytes:
+        made = blake2b(key=self._key, digest_size=32)
+        for text in about:
+            told = text.encode(errors="surrogatepass")
+            made.update(len(told).to_bytes(8, "big") + told)
+        return made.digest()
+
+
+def _again(error: Exception) -> Exception:
+    """Return an error for one more waiter: a shared one would collect everybody's traceback."""
+    try:
+        clone = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an exception of another's that cannot be copied
+        return error
+    clone.__cause__ = error.__cause__
+    return clone
