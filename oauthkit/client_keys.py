@@ -86,6 +86,8 @@ class PrivateKeyJWT(ClientAuth):
         alg: By which algorithm, by its name in JWS (RFC 7518 §3.1); None is that of the JWK, else
             one that fits the key and that the server's metadata lists, RS256 before PS256, and
             `Ed25519` before `EdDSA` (RFC 9864). A `Signer` has its own.
+        key_id: The `kid` of a PEM, by which the server finds the public key; None is that of the
+            JWK, or leaves it out.
         audience: To whom the assertion speaks; None is the server's issuer, for every endpoint, as
             RFC 10070 has it. Servers from before it may want their token endpoint.
         typ: The type that the header names: `client-authentication+jwt` by RFC 10070. Some servers
@@ -107,6 +109,7 @@ class PrivateKeyJWT(ClientAuth):
     key: bytes | Mapping[str, Any] | Signer = attrs.field(repr=lambda key: f"<{key.alg} key>")
     alg: str | None = None
     audience: str | None = None
+    key_id: str | None = attrs.field(default=None, kw_only=True)
     typ: str | None = attrs.field(default=_TYPE, kw_only=True, repr=False)
     lifetime: float = attrs.field(default=_LIFETIME, kw_only=True, repr=False)
     send_client_id: bool = attrs.field(default=True, kw_only=True, repr=False)
@@ -117,7 +120,7 @@ class PrivateKeyJWT(ClientAuth):
         """Look at all of it at once; the key is kept as what signs with it."""
         _check(self)
         _header(self)
-        object.__setattr__(self, "key", _key_signer(self.key, self.alg))
+        object.__setattr__(self, "key", _key_signer(self.key, self.alg, self.key_id))
 
     async def authenticate(
         self, server: AuthorizationServer, *, endpoint: str, now: float
@@ -196,7 +199,9 @@ def _header(client: PrivateKeyJWT) -> Mapping[str, Any]:
     return {"x5t#S256": certificate_thumbprint(client.certificate), **chain}
 
 
-def _key_signer(key: bytes | Mapping[str, Any] | Signer, alg: str | None) -> Signer:
+def _key_signer(
+    key: bytes | Mapping[str, Any] | Signer, alg: str | None, key_id: str | None
+) -> Signer:
     """Return what signs with a key.
 
     Raises:
@@ -206,16 +211,17 @@ def _key_signer(key: bytes | Mapping[str, Any] | Signer, alg: str | None) -> Sig
         require_joserfc("PrivateKeyJWT with a PEM or a JWK")
         from oauthkit.jose.signing import KeySigner  # noqa: PLC0415 - only who needs it pays for it
 
-        signer: Signer = KeySigner(key, alg)
+        signer: Signer = KeySigner(key, alg, key_id=key_id)
     else:
         signer = key
     check_signer("PrivateKeyJWT: key=", signer)
     if signer.alg.startswith("HS"):
         message = "the key is a secret that both sides have; give it to a ClientSecretJWT"
         raise ConfigurationError(message)
-    if alg not in {None, signer.alg}:
+    if alg not in {None, signer.alg} or key_id not in {None, signer.key_id}:
         message = (
-            f"alg={alg!r} is for a PEM or a JWK; this Signer signs by {signer.alg}; leave it out"
+            f"alg= and key_id= are for a PEM or a JWK; this Signer signs by {signer.alg} and calls "
+            f"its key {signer.key_id!r}; leave them out"
         )
         raise ConfigurationError(message)
     return signer

@@ -199,6 +199,7 @@ async def test_the_kid_is_that_of_the_jwk_or_of_the_signer() -> None:
     assert (await assertion(PrivateKeyJWT("a", published))).key_id == "2026-11"
     assert (await assertion(PrivateKeyJWT("a", KeySigner(PEM, key_id="x")))).key_id == "x"
     assert (await assertion(PrivateKeyJWT("a", KeyService()))).key_id == "service-1"
+    assert (await assertion(PrivateKeyJWT("a", PEM, key_id="y"))).key_id == "y"
     assert (await assertion(PrivateKeyJWT("a", PEM))).key_id is None
 
 
@@ -316,6 +317,8 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
         ({"key": KeyService(alg="HS256")}, "give it to a ClientSecretJWT"),
         ({"key": KeyService(alg="none")}, "'none' signs nothing"),
         ({"key": KeyService(), "alg": "RS256"}, "this Signer signs by ES256"),
+        ({"key": KeyService(), "key_id": "x"}, "and calls its key 'service-1'; leave them out"),
+        ({"key_id": ""}, "the kid of a key is a text that is not empty"),
         ({"alg": "none"}, "alg='none' does not fit a key"),
         ({"alg": "RS256"}, "alg='RS256' does not fit a key"),
     ]
@@ -329,8 +332,9 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
 
 async def test_settings_can_be_changed_without_the_key_at_hand() -> None:
     """JA-03."""
-    for alg in (None, "ES256"):
-        older = attrs.evolve(PrivateKeyJWT("a", PEM, alg), audience="https://auth.example/token")
+    for alg, key_id in ((None, None), ("ES256", "x")):
+        by_key = PrivateKeyJWT("a", PEM, alg, key_id=key_id)
+        older = attrs.evolve(by_key, audience="https://auth.example/token")
 
         assert (await assertion(older)).claims()["aud"] == "https://auth.example/token"
 
@@ -340,7 +344,9 @@ def test_nothing_of_key_and_secret_is_printed() -> None:
     by_secret, by_key = ClientSecretJWT("a", SECRET), PrivateKeyJWT("a", PEM)
 
     assert repr(by_secret) == "ClientSecretJWT(client_id='a', client_secret='***', alg='HS256')"
-    assert repr(by_key) == "PrivateKeyJWT(client_id='a', key=<ES256 key>, alg=None, audience=None)"
+    assert repr(by_key) == (
+        "PrivateKeyJWT(client_id='a', key=<ES256 key>, alg=None, audience=None, key_id=None)"
+    )
     assert not isinstance(by_key.key, bytes)
 
 

@@ -168,8 +168,8 @@ SIGNATURES = {
         "client_id, client_secret, alg=, *, audience=, typ=, lifetime=, send_client_id="
     ),
     oauthkit.PrivateKeyJWT: (
-        "client_id, key, alg=, audience=, *, typ=, lifetime=, send_client_id=, certificate=, "
-        "send_chain="
+        "client_id, key, alg=, audience=, *, key_id=, typ=, lifetime=, send_client_id=, "
+        "certificate=, send_chain="
     ),
     oauthkit.TLSClientAuth: "client_id",
     oauthkit.SelfSignedTLSClientAuth: "client_id",

@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from oauthkit import RedisStore, Token
+from oauthkit.jose.signing import KeySigner
 from tests.fleet.redis_server import RedisServer
 
 from .certificates import Certificates
@@ -48,6 +49,8 @@ def world(
 ) -> Iterator[World]:
     """Have servers, files, environment variables and a person, as the pages name them."""
     world = World(internet)
+    signer = KeySigner(certificates.client_key.read_bytes(), key_id="2026-11")
+    world.fake.client_jwks = {"keys": [signer.public_jwk]}
     shutil.copy(certificates.authority, tmp_path / "company-ca.pem")
     shutil.copy(certificates.client, tmp_path)
     shutil.copy(certificates.client_key, tmp_path)

@@ -93,6 +93,14 @@ def test_the_certificate_is_for_the_token_endpoint_alone(world: World, tmp_path:
     assert {"mtls.example", "api.example"} == world.internet.visited
 
 
+def test_a_client_with_a_certificate_asks_at_the_alias(world: World, tmp_path: Path) -> None:
+    """MT-02."""
+    block("client-keys.md", "TLSClientAuth").run(tmp_path)
+
+    assert "mtls.example /token" in world.internet.visits
+    assert "auth.example /token" not in world.internet.visits
+
+
 def test_a_user_without_a_token_gets_none(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,7 +70,11 @@ class World:
     internet: Internet
     fake: FakeAuthorizationServer = attrs.field(
         factory=lambda: FakeAuthorizationServer(
-            client_id=CLIENT_ID, client_secret=CLIENT_SECRET, clock=time, expires_in=3600
+            client_id=CLIENT_ID,
+            client_secret=CLIENT_SECRET,
+            clock=time,
+            expires_in=3600,
+            metadata={"mtls_endpoint_aliases": {"token_endpoint": "https://mtls.example/token"}},
         )
     )
     systems: DocumentedSystems = attrs.field(factory=lambda: DocumentedSystems(clock=time))
@@ -84,7 +88,7 @@ class World:
             "files.example": with_token,
             "api.example": _by_path(_OPEN, with_token),
             "status.example": _by_path(_OPEN, with_token),
-            "mtls.example": _under("auth.example", with_token),
+            "mtls.example": self._certified,
             "legacy.example": self._legacy,
             "broker.example": self._broker,
             "oauth2.googleapis.com": self._service_accounts,
@@ -119,6 +123,20 @@ class World:
             await (out_of_order if host in self.down else site)(scope, receive, send)
 
         return answer
+
+    async def _certified(self, scope: Any, receive: Any, send: Any) -> None:
+        """Give a token to who says no secret: the certificate of the connection was looked at."""
+        request = Request(scope, receive)
+        if "authorization" in request.headers:
+            await _under("auth.example", self.fake.asgi())(scope, receive, send)
+            return
+        assert await read_form(request) == {
+            "grant_type": "client_credentials",
+            "client_id": CLIENT_ID,
+        }
+        token = self.fake.issue().access_token
+        answer = JSONResponse({"access_token": token, "token_type": "Bearer", "expires_in": 60})
+        await answer(scope, receive, send)
 
     async def _legacy(self, scope: Any, receive: Any, send: Any) -> None:
         """Take a password in multipart, and answer in names of its own."""
