@@ -210,6 +210,7 @@ SIGNATURES = {
         "response_mode=, life=, now="
     ),
     oauthkit.AuthorizationRequest.once_id_of: "callback",
+    oauthkit.AuthorizationRequest.to_dict: "self, *, url=",
     oauthkit.AuthorizationRequest.accept: "self, callback, *, now=, method=, content_type=",
     oauthkit.FormRequest: "",
     oauthkit.MultipartRequest: "",

@@ -317,13 +317,17 @@ class AuthorizationRequest(NoPickle):
             raise CallbackError(problem)
         return self._grant(parameters)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, url: bool = True) -> dict[str, Any]:
         """Return the login as a plain dict of JSON values, **secrets included**, for keeping.
 
         Keep it on the server or in an encrypted cookie, one per login, and forget it at the
         callback.
+
+        Args:
+            url: Whether its URL is kept, too: nearly half of it, and of no use any more once the
+                browser was sent there. An oauthkit before 0.2 reads no record without it.
         """
-        return record_of(self, self.unknown)
+        return record_of(self, self.unknown, url=url)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -62,8 +62,7 @@ def stands_in_fragment(callback: Callback) -> bool:
     """
     if not isinstance(callback, str) or len(callback) > _LONGEST_CALLBACK:
         return False
-    names = {name for name, _ in parse_qsl(callback.partition("#")[2])}
-    return "state" in names and bool(names & {"code", "error", "access_token", "id_token"})
+    return "state" in {name for name, _ in parse_qsl(callback.partition("#")[2])}
 
 
 def misdelivered(

@@ -8,7 +8,7 @@ from oauthkit.protocol.login_wishes import claims_of
 from oauthkit.protocol.record import check_version, recorded, unknown_members
 from oauthkit.protocol.secret import Unprintable
 
-_NEEDED: Final = ("url", "state", "code_verifier", "redirect_uri", "token_endpoint")
+_NEEDED: Final = ("state", "code_verifier", "redirect_uri", "token_endpoint")
 _OPTIONAL: Final = ("nonce", "issuer", "return_to")
 _LATER: Final = (
     "client_id",
@@ -21,10 +21,11 @@ _LATER: Final = (
 )
 """What the first records have not; it is written where it is known alone, as cookies are short."""
 
-_RECORD: Final = (*_NEEDED, *_OPTIONAL, "issuer_required", *_LATER)
+_RECORD: Final = ("url", *_NEEDED, *_OPTIONAL, "issuer_required", *_LATER)
 _KINDS: Final[Mapping[str, tuple[object, type | UnionType]]] = {
     **dict.fromkeys((*_OPTIONAL, "client_id", "acr_values", "response_mode"), (None, str | None)),
     **dict.fromkeys(("created_at", "expires_at"), (None, int | float | None)),
+    "url": ("", str),  # it was of use until the browser was sent there
     "issuer_required": (False, bool),
     "max_age": (None, int | None),
     "claims": (None, object),  # it is looked at as what a caller gives is
@@ -33,14 +34,15 @@ _FARTHEST: Final = 1e12
 """Seconds since the epoch; no clock will show it."""
 
 
-def record_of(login: object, unknown: Mapping[str, Any]) -> dict[str, Any]:
+def record_of(login: object, unknown: Mapping[str, Any], *, url: bool) -> dict[str, Any]:
     """Return the record of a login: a dict of JSON values.
 
     Args:
         login: What has the members as attributes.
         unknown: Members that a later version has put there.
+        url: Whether its URL is among them.
     """
-    found = {name: getattr(login, name) for name in _RECORD}
+    found = {name: getattr(login, name) for name in _RECORD if url or name != "url"}
     known = {name: v for name, v in found.items() if name not in _LATER or v is not None}
     if "claims" in known:
         known["claims"] = claims_of(dict(known["claims"]))
@@ -62,7 +64,7 @@ def members_of(data: Mapping[str, Any]) -> Unprintable:
             raise ValueError(message)
     if known.get("claims") is not None:
         known["claims"] = claims_of(known["claims"])
-    return Unprintable(known, unknown=unknown_members(data, _RECORD))
+    return Unprintable({"url": "", **known}, unknown=unknown_members(data, _RECORD))
 
 
 def _fits(value: object, kinds: type | UnionType) -> bool:

@@ -9,7 +9,7 @@ import attrs
 from oauthkit.errors import ConfigurationError, printable
 from oauthkit.protocol.formats import ParameterValue
 from oauthkit.protocol.redirects import is_absolute
-from oauthkit.protocol.secret import Unprintable, names_of, secret
+from oauthkit.protocol.secret import Unprintable, secret
 from oauthkit.protocol.server import AuthorizationServer
 
 _MODES: Final = ("query", "form_post")
@@ -45,9 +45,7 @@ class LoginWishes:
     prompt: str | None = None
     login_hint: str | None = attrs.field(default=None, repr=False)
     acr_values: str | None = None
-    claims: Mapping[str, Any] | None = attrs.field(
-        default=None, hash=False, repr=lambda claims: claims and names_of(claims)
-    )
+    claims: Mapping[str, Any] | None = attrs.field(default=None, hash=False, repr=False)
     ui_locales: str | None = None
     id_token_hint: str | None = secret(default=None)
     display: str | None = None

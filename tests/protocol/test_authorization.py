@@ -177,6 +177,14 @@ def test_no_parameter_stands_there_twice(name: str) -> None:
         login(server, additional={"prompt": "login"})
 
 
+@pytest.mark.parametrize("wishes", [{}, {"additional": {"prompt": ""}}], ids=repr)
+def test_what_is_not_asked_for_may_stand_in_the_query_of_the_endpoint(wishes: Any) -> None:
+    """O2-05."""
+    endpoint = "https://auth.example/a?prompt=login&nonce=x"
+
+    assert sent(login(attrs.evolve(SERVER, authorization_endpoint=endpoint), **wishes))["nonce"]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -990,6 +998,17 @@ def test_all_that_is_compared_later_waits_with_the_login() -> None:
     assert (again.max_age, again.acr_values, again.essential_acr) == (0, "gold", ())
     assert (again.created_at, again.expires_at) == (5.5, 605.5)
     assert not login().to_dict().keys() & {"created_at", "max_age", "claims", "response_mode"}
+
+
+def test_a_login_that_was_begun_waits_without_its_url() -> None:
+    """AT-15: ten of them must find room in the cookies of one site."""
+    request = login(scope="openid email", return_to="/inbox", now=1_700_000_000.0)
+    waiting = request.to_dict(url=False)
+    assert len(json.dumps(waiting)) < 500
+    again = AuthorizationRequest.from_dict(waiting)
+
+    assert (again.url, again.state, again.once_id) == ("", request.state, request.once_id)
+    assert again.accept({"code": "c", "state": request.state}).code == "c"
 
 
 def test_a_login_of_the_first_versions_is_read() -> None:

@@ -51,7 +51,7 @@ class Contract(Place):
             assert await two.claim("logi", expires_at=ends)
             await self.advance(599)
             assert not await two.claim("login", expires_at=ends)
-            await self.advance(2)
+            await self.advance(1)
             assert await two.claim("login", expires_at=ends + 600)
 
     async def test_of_many_at_once_one_has_it(self) -> None:
@@ -175,6 +175,7 @@ async def test_memory_is_bounded_and_forgets_what_ends_first() -> None:
 def test_memory_has_room_for_one(capacity: int) -> None:
     with pytest.raises(ConfigurationError, match="capacity="):
         MemorySingleUseStore(capacity=capacity)
+    MemorySingleUseStore(capacity=1)
 
 
 def test_what_is_replaced_and_forgotten_over_and_over_takes_no_room() -> None:
@@ -190,6 +191,18 @@ def test_what_is_replaced_and_forgotten_over_and_over_takes_no_room() -> None:
     assert len(vars_of(kept)) < 100
     assert list(kept.dropped(now=2e6)) == [999]
     assert kept.pop("a") is None
+
+
+def test_what_ends_first_goes_first_whatever_was_forgotten_in_between() -> None:
+    """AT-15."""
+    kept = EndingMap[int](100)
+    for number in range(20):
+        kept.put(str(number), number, ends_at=1_000.0 - number)
+    for _ in range(200):
+        kept.put("again", -1, ends_at=2_000.0)
+
+    assert list(kept.dropped(now=990.0)) == list(range(19, 9, -1))
+    assert len(kept) == 11
 
 
 def vars_of(kept: EndingMap[int]) -> list[Any]:
