@@ -10,6 +10,8 @@ import attrs
 import httpx
 
 MOST_STEPS: Final = 20
+AGREEING: Final = ("allow", "logout", "action")
+"""The names of buttons that say yes, where one beside them says no."""
 TYPED: Final = ("text", "password", "email")
 
 
@@ -22,7 +24,7 @@ class Form:
     hidden: dict[str, str] = attrs.field(factory=dict[str, str])
     typed: list[str] = attrs.field(factory=list[str])
     ticked: dict[str, str] = attrs.field(factory=dict[str, str])
-    buttons: dict[str, str] = attrs.field(factory=dict[str, str])
+    buttons: list[tuple[str, str]] = attrs.field(factory=list[tuple[str, str]])
 
 
 class Page(HTMLParser):
@@ -64,7 +66,7 @@ class Page(HTMLParser):
 def _add(form: Form, tag: str, values: Mapping[str, str]) -> None:
     name, kind = values.get("name", ""), values.get("type", "submit" if tag == "button" else "text")
     if kind == "submit":
-        form.buttons.setdefault(name, values.get("value", ""))
+        form.buttons.append((name, values.get("value", "")))
     elif kind == "hidden":
         form.hidden[name] = values.get("value", "")
     elif kind == "checkbox":
@@ -78,12 +80,14 @@ class Human:
 
     Args:
         answers: What is typed, by the name of the field.
-        refuse: The link or the button that says no, which is used in place of agreeing.
+        refuse: The link, or the name or value of the button, that says no; it is used in place of
+            agreeing, and nothing is done after it.
     """
 
     def __init__(self, answers: Mapping[str, str], *, refuse: str | None = None) -> None:
         self._answers, self._refuse = answers, refuse
         self._browser = httpx.AsyncClient(timeout=20.0)
+        self._has_refused = False
         self.pages: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -129,23 +133,27 @@ class Human:
     def _used(self, response: httpx.Response) -> httpx.Request | None:
         """Return what a person does on a page; None where there is nothing."""
         self.pages.append(response.text)
+        if self._has_refused:
+            return None
         page = Page(response.text)
         here = str(response.url)
         if self._refuse in page.links:
+            self._has_refused = True
             return self._browser.build_request("GET", urljoin(here, page.links[self._refuse]))
         if not page.forms:
             return None
         form = page.forms[0]
-        pressed = self._refuse if self._refuse in form.buttons else _agreeing(form)
         fields = form.hidden | {name: self._answers[name] for name in form.typed} | form.ticked
-        if pressed:
-            fields[pressed] = form.buttons[pressed]
+        pressed = next((button for button in form.buttons if self._refuse in button), None)
+        self._has_refused = pressed is not None
+        name, value = pressed or _agreeing(form)
+        fields |= {name: value} if name else {}
         target = urljoin(here, form.action)
         if form.method == "post":
             return self._browser.build_request("POST", target, data=fields)
         return self._browser.build_request("GET", target, params=fields)
 
 
-def _agreeing(form: Form) -> str | None:
-    """Return the button that says yes: one with a value, where there is such."""
-    return next((name for name in form.buttons if name), None)
+def _agreeing(form: Form) -> tuple[str, str]:
+    """Return the button that says yes, by name and value; on most pages it has neither."""
+    return next((button for button in form.buttons if button[0] in AGREEING), ("", ""))

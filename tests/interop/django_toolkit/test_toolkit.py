@@ -93,7 +93,7 @@ async def test_a_refusal_without_iss_is_believed_where_the_application_says_so(
     lenient = attrs.evolve(server, authorization_response_iss_parameter_supported=False)
     for known, kind in ((server, CallbackError), (lenient, AccessDenied)):
         login = AuthorizationRequest.new(known, "web", redirect_uri=CALLBACK, scope="read")
-        async with Human(ADA, refuse="") as human:  # its button for that has no name
+        async with Human(ADA, refuse="Cancel") as human:
             callback = await human.visit(login.url, until=CALLBACK)
         with pytest.raises(kind):
             login.accept(callback)
