@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypedDict, cast
 import attrs
 import httpx
 import pytest
+from joserfc.jwk import ECKey
 
 import oauthkit
 from oauthkit import (
@@ -16,17 +17,21 @@ from oauthkit import (
     AuthorizationServer,
     ClientCredentials,
     ClientSecretBasic,
+    ClientSecretJWT,
     ClientSecretPost,
     ConfigurationError,
     ErrorRule,
     JSONRequest,
     MemoryStore,
+    PrivateKeyJWT,
     PublicClient,
     RefreshToken,
     RenewalPolicy,
     ResourceOwnerPassword,
     SealedStore,
+    SelfSignedTLSClientAuth,
     SQLiteStore,
+    TLSClientAuth,
     Token,
     XMLRequest,
     discover,
@@ -47,6 +52,7 @@ SERVER = AuthorizationServer(
 APP = PublicClient("app")
 GRANT = ClientCredentials()
 URL = "https://auth.example/token"
+KEY = ECKey.generate_key("P-256").as_pem(private=True)
 
 
 @attrs.frozen
@@ -115,6 +121,35 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
     (ClientSecretBasic, {"client_id": "app", "client_secret": "s", "raw": True}),
     (ClientSecretPost, {"client_id": "app", "client_secret": "s"}),
     (
+        ClientSecretJWT,
+        {
+            "client_id": "app",
+            "client_secret": "s" * 32,
+            "alg": "HS256",
+            "audience": URL,
+            "typ": "JWT",
+            "lifetime": 60,
+            "send_client_id": True,
+        },
+    ),
+    (
+        PrivateKeyJWT,
+        {
+            "client_id": "app",
+            "key": KEY,
+            "alg": "ES256",
+            "audience": URL,
+            "key_id": "a",
+            "typ": "JWT",
+            "lifetime": 60,
+            "send_client_id": True,
+            "certificate": None,
+            "send_chain": False,
+        },
+    ),
+    (TLSClientAuth, {"client_id": "app"}),
+    (SelfSignedTLSClientAuth, {"client_id": "app"}),
+    (
         ClientCredentials,
         {
             "scope": "a",
@@ -130,6 +165,8 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
             "redirect_uri": "https://a.example",
             "code_verifier": "v" * 43,
             "token_endpoint": URL,
+            "client_id": "app",
+            "issuer": "https://a.example",
             "extra": {},
         },
     ),
