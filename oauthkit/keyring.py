@@ -8,7 +8,7 @@ from typing import Any, Final
 import anyio
 
 from oauthkit.clock import Clock
-from oauthkit.errors import OAuthKitError, TransportError
+from oauthkit.errors import ConfigurationError, OAuthKitError, TransportError
 from oauthkit.protocol.discovery import life_of
 from oauthkit.protocol.keys import KeySet, build_keys_request, parse_keys_response
 from oauthkit.protocol.server import AuthorizationServer
@@ -51,7 +51,7 @@ class KeyRing:
         """
         ends = anyio.current_time() + seconds
         while not self._is_known(clock) and (left := ends - anyio.current_time()) > 0:
-            await self._looks.share(partial(self._look, http, left, clock), seconds=left)
+            await self._looks.share(partial(self._look_afresh, http, left, clock), seconds=left)
         now = clock.monotonic()
         if self._keys is None or (now >= self._good_until + _STALE):
             raise self._again(clock)
@@ -95,23 +95,36 @@ class KeyRing:
         now = clock.monotonic()
         return now < self._good_until or now < self._resume_at
 
+    async def _look_afresh(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> None:
+        """Fetch them, for there are none or they are old; a failure that nobody sees is told."""
+        if not await self._look(http, seconds, clock) and self._keys is not None:
+            _LOGGER.warning(
+                "the keys of %s could not be fetched again, and those from before are used on: %s",
+                self.jwks_uri,
+                self._failure,
+            )
+
     async def _look_again(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> None:
-        before = self._keys
-        await self._look(http, seconds, clock)
-        if self._keys is not before:
+        """Fetch them, for one is missing."""
+        if await self._look(http, seconds, clock):
             self._fetched_again_at = clock.monotonic()
 
-    async def _look(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> None:
-        """Fetch once, and note what came of it."""
+    async def _look(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> bool:
+        """Fetch once, note what came of it, and tell whether that is keys.
+
+        Raises:
+            ConfigurationError: Nothing can be sent by this client; that is no matter of others.
+        """
         requested_at = clock.time()
         try:
             response = await send(http, build_keys_request(self.jwks_uri), timeout=seconds)
             keys = parse_keys_response(response, now=requested_at)
+        except ConfigurationError:
+            raise
         except OAuthKitError as error:
             pause = min(max(error.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
             self._failure, self._resume_at = error, clock.monotonic() + pause
-            _LOGGER.warning("the keys of %s could not be had: %s", self.jwks_uri, error)
-            return
+            return False
         if keys.had_private:
             _LOGGER.warning(
                 "%s publishes private keys: whoever reads them can sign in its name; their private "
@@ -120,6 +133,7 @@ class KeyRing:
             )
         self._keys = keys
         self._good_until = clock.monotonic() + life_of(response, default=_LIFE)
+        return True
 
     def _again(self, clock: Clock) -> OAuthKitError:
         """Return the failure for one more caller, with the seconds that are left of the pause."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+import attrs
 from joserfc import jwe, jwk
 from joserfc.errors import JoseError
 
@@ -25,33 +26,62 @@ ENCRYPTIONS: Final = frozenset(
 _WRONG: Final = (JoseError, ArithmeticError, KeyError, TypeError, ValueError)
 
 
-def decrypted(text: str, keys: Iterable[DecryptionKey], *, algorithm: str, encryption: str) -> str:
-    """Return the token that is in an encrypted one; it has still to be looked at itself.
+@attrs.frozen
+class Decryption:
+    """Open tokens that are encrypted in one way.
 
-    Args:
-        text: Five parts with dots between.
-        keys: The client's private keys; each that may fit is tried.
-        algorithm: How its key has to be encrypted.
-        encryption: How it has to be itself.
-
-    Raises:
-        InvalidJWT: It is not encrypted so, or for none of the keys.
-        ConfigurationError: Algorithm, encryption or a key cannot be used.
+    Attributes:
+        keys: The client's private keys that may fit; each is tried.
+        algorithm: How a token's key has to be encrypted.
+        encryption: How the token has to be itself.
     """
-    if algorithm not in KEY_TYPES or encryption not in ENCRYPTIONS:
-        message = (
-            f"{algorithm} with {encryption} is not supported; use one of {', '.join(KEY_TYPES)} "
-            f"with one of {', '.join(sorted(ENCRYPTIONS))}"
-        )
-        raise ConfigurationError(message)
-    _check_header(text, algorithm, encryption)
-    registry = jwe.JWERegistry(algorithms=[algorithm, encryption], strict_check_header=False)
-    for key in [_loaded(key) for key in keys]:
-        inner = _opened(text, key, registry) if key.key_type == KEY_TYPES[algorithm] else None
-        if inner is not None:
-            return inner
-    message = "it is encrypted, and none of decryption_keys= of the ClientMetadata opens it"
-    raise InvalidJWT(message)
+
+    keys: tuple[jwk.Key, ...] = attrs.field(repr=False)
+    algorithm: str
+    encryption: str
+
+    @classmethod
+    def of(cls, keys: Iterable[DecryptionKey], *, algorithm: str, encryption: str) -> "Decryption":
+        """Return it with the keys loaded.
+
+        Raises:
+            ConfigurationError: Algorithm, encryption or a key cannot be used, or no key fits.
+        """
+        if algorithm not in KEY_TYPES or encryption not in ENCRYPTIONS:
+            message = (
+                f"{algorithm} with {encryption} is not supported; use one of "
+                f"{', '.join(KEY_TYPES)} with one of {', '.join(sorted(ENCRYPTIONS))}"
+            )
+            raise ConfigurationError(message)
+        loaded = [_loaded(key) for key in keys]
+        wanted = KEY_TYPES[algorithm]
+        fitting = tuple(key for key in loaded if key.is_private and key.key_type == wanted)
+        if not fitting:
+            message = (
+                f"{algorithm} needs a private {KEY_TYPES[algorithm]} key in decryption_keys= of "
+                "the ClientMetadata, and there is none"
+            )
+            raise ConfigurationError(message)
+        return cls(fitting, algorithm, encryption)
+
+    def opened(self, text: str) -> str:
+        """Return the token that is in an encrypted one; it has still to be looked at itself.
+
+        Args:
+            text: Five parts with dots between.
+
+        Raises:
+            InvalidJWT: It is not encrypted so, or for none of the keys.
+        """
+        _check_header(text, self.algorithm, self.encryption)
+        wanted = [self.algorithm, self.encryption]
+        registry = jwe.JWERegistry(algorithms=wanted, strict_check_header=False)
+        for key in self.keys:
+            inner = _opened(text, key, registry)
+            if inner is not None:
+                return inner
+        message = "it is encrypted, and none of decryption_keys= of the ClientMetadata opens it"
+        raise InvalidJWT(message)
 
 
 def _check_header(text: str, algorithm: str, encryption: str) -> None:

@@ -9,7 +9,7 @@ from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
 from oauthkit.protocol.compact import SignedToken
-from oauthkit.protocol.keys import ALGORITHMS, PublicKey
+from oauthkit.protocol.keys import PublicKey
 
 _RSA_BITS: Final = range(2_048, 16_385)
 """RFC 7518 §3.3 wants 2,048 at least; a larger one than this takes too long to look at."""
@@ -43,12 +43,7 @@ def is_signed_with(token: SignedToken, secret: bytes) -> bool:
         token: The token.
         secret: The octets of the secret.
     """
-    return _holds(token, jwk.OctKey.import_key(secret))
-
-
-def least_secret(algorithm: str) -> int:
-    """Return how many octets the secret of a MAC has at least: as many as its hash has."""
-    return int(ALGORITHMS[algorithm].hash.removeprefix("sha")) // 8
+    return _holds(token, jwk.OctKey(secret, secret))
 
 
 def _holds(token: SignedToken, key: Any) -> bool:

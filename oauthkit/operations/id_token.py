@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Collection
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.discovery import Discovered
-from oauthkit.errors import ConfigurationError, InvalidJWT
+from oauthkit.errors import ConfigurationError, InvalidJWT, printable
 from oauthkit.jose import require_joserfc
 from oauthkit.keyring import keyring_of
 from oauthkit.kinds import check_kind
@@ -18,9 +18,13 @@ from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.compact import SignedToken, is_encrypted, read_signed
 from oauthkit.protocol.id_token import LEEWAY, Expected, Identity, check_id_token
-from oauthkit.protocol.keys import KeySet, allowed_algorithms
+from oauthkit.protocol.keys import KeySet, allowed_algorithms, least_secret
+from oauthkit.protocol.secret import SecretBytes
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.transport import AsyncHTTPClient
+
+if TYPE_CHECKING:
+    from oauthkit.jose.decrypting import Decryption
 
 _NOTHING: Final = ClientMetadata()
 
@@ -117,6 +121,34 @@ def expected_of(
     return Expected(is_issuer=is_issuer, issuer=issuer, client_id=client_auth.client_id, **more)
 
 
+def check_verifiable(
+    server: AuthorizationServer, client_auth: ClientAuth, client_metadata: ClientMetadata
+) -> None:
+    """Refuse settings by which no ID Token could be believed, while nothing was sent yet.
+
+    Args:
+        server: Who will issue it.
+        client_auth: For whom.
+        client_metadata: What was registered for this client.
+
+    Raises:
+        ConfigurationError: There is no issuer, no algorithm, no key, or no way to open it.
+    """
+    issuer_of(server)
+    allowed = allowed_algorithms(
+        "the ID Token",
+        registered=client_metadata.id_token_signed_response_alg,
+        supported=server.id_token_signing_alg_values_supported,
+    )
+    macs = [algorithm for algorithm in allowed if algorithm.startswith("HS")]
+    for algorithm in macs:
+        _secret_of(client_auth, algorithm)
+    if not macs:
+        server.endpoint("jwks_uri")
+    if client_metadata.id_token_encrypted_response_alg is not None:
+        _decryption(client_metadata)
+
+
 def issuer_of(server: AuthorizationServer) -> str:
     """Return whose ID Tokens are believed.
 
@@ -180,7 +212,7 @@ class Verifier:
         token = _read(text)
         if token.algorithm not in allowed:
             message = (
-                f"{name} is signed by {token.algorithm!r}, and may be by "
+                f"{name} is signed by {printable(token.algorithm)!r}, and may be by "
                 f"{', '.join(sorted(allowed))}; if the client is registered for another one, say "
                 "it by client_metadata=ClientMetadata(…)"
             )
@@ -197,17 +229,9 @@ class Verifier:
 
     def _is_ours(self, token: SignedToken) -> bool:
         """Tell whether a token has the MAC of the client's own secret (§10.1)."""
-        from oauthkit.jose.verifying import is_signed_with, least_secret  # noqa: PLC0415 - late
+        from oauthkit.jose.verifying import is_signed_with  # noqa: PLC0415 - it loads joserfc
 
-        secret = getattr(self.client_auth, "client_secret", None)
-        least = least_secret(token.algorithm)
-        if not isinstance(secret, str) or len(secret.encode()) < least:
-            message = (
-                f"{token.algorithm} needs a client secret of {least} bytes at least (RFC 7518 "
-                "§3.2), and this client has none such; register another algorithm, such as RS256"
-            )
-            raise ConfigurationError(message)
-        return is_signed_with(token, secret.encode())
+        return is_signed_with(token, _secret_of(self.client_auth, token.algorithm))
 
     async def _is_of_server(self, token: SignedToken) -> bool:
         """Tell whether one of the server's keys has signed, those of this moment if need be."""
@@ -215,6 +239,8 @@ class Verifier:
         keys = await ring.keys(self.http, seconds=self._left, clock=self.clock)
         if _has_signed(token, keys):
             return True
+        if keys.has(token.key_id):  # it names a key that is known, and that has not signed it
+            return False
         newer = await ring.newer(self.http, keys, seconds=self._left, clock=self.clock)
         return newer is not None and _has_signed(token, newer)
 
@@ -232,20 +258,45 @@ class Verifier:
         Raises:
             InvalidJWT: It is not encrypted as it has to be.
         """
-        algorithm = self.client_metadata.id_token_encrypted_response_alg
-        if algorithm is None:
+        if self.client_metadata.id_token_encrypted_response_alg is None:
             return text
         if not is_encrypted(text):
             message = f"{name} is not encrypted, and is registered to be"
             raise InvalidJWT(message)
-        from oauthkit.jose.decrypting import decrypted  # noqa: PLC0415 - few need it
+        return _decryption(self.client_metadata).opened(text)
 
-        return decrypted(
-            text,
-            self.client_metadata.decryption_keys,
-            algorithm=algorithm,
-            encryption=self.client_metadata.id_token_encrypted_response_enc or "A128CBC-HS256",
+
+def _secret_of(client_auth: ClientAuth, algorithm: str) -> bytes:
+    """Return the client's secret as the key of a MAC (§10.1).
+
+    Raises:
+        ConfigurationError: It has none, or one that is shorter than the hash.
+    """
+    secret = getattr(client_auth, "client_secret", None)
+    octets = SecretBytes(secret.encode()) if isinstance(secret, str) else SecretBytes()
+    least = least_secret(algorithm)
+    if len(octets) < least:
+        message = (
+            f"{algorithm} needs a client secret of {least} bytes at least (RFC 7518 §3.2), and "
+            "this client has none such; register another algorithm, such as RS256"
         )
+        raise ConfigurationError(message)
+    return octets
+
+
+def _decryption(metadata: ClientMetadata) -> "Decryption":
+    """Return what opens tokens that are encrypted as was registered.
+
+    Raises:
+        ConfigurationError: Algorithm, encryption or a key cannot be used.
+    """
+    from oauthkit.jose.decrypting import Decryption  # noqa: PLC0415 - few need it
+
+    return Decryption.of(
+        metadata.decryption_keys,
+        algorithm=metadata.id_token_encrypted_response_alg or "",
+        encryption=metadata.id_token_encrypted_response_enc or "A128CBC-HS256",
+    )
 
 
 def _read(text: str) -> SignedToken:

@@ -11,7 +11,7 @@ from oauthkit.errors import InvalidJWT, OAuthKitError
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
-from oauthkit.operations.id_token import issuer_of, verify_id_token
+from oauthkit.operations.id_token import check_verifiable, verify_id_token
 from oauthkit.protocol.authorization import AuthorizationRequest, Callback
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.client_metadata import ClientMetadata
@@ -95,7 +95,8 @@ async def complete_login(
     )
     if login.nonce is not None:  # what cannot be looked at is said while the code is good
         require_joserfc("complete_login with the scope openid")
-        issuer_of(await exchange.found(seconds=timeout))
+        known = await exchange.found(seconds=timeout)
+        check_verifiable(known, client_auth, client_metadata)
     token = await exchange.token(login.accept(callback))
     if login.nonce is None:
         return LoggedIn(token)

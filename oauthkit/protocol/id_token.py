@@ -113,7 +113,7 @@ def check_id_token(token: SignedToken, expected: Expected, *, now: float) -> Ide
         authorized_party=_optional_text(claims, "azp"),
     )
     if expected.follows is not None:
-        _check_goes_on(identity, expected.follows, now=now)
+        _check_goes_on(identity, expected.follows)
     return identity
 
 
@@ -238,7 +238,7 @@ def _check_at_hash(claims: Mapping[str, Any], algorithm: str, access_token: str 
         _refuse("its at_hash is not that of the access token that came with it")
 
 
-def _check_goes_on(identity: Identity, first: Identity, *, now: float) -> None:
+def _check_goes_on(identity: Identity, first: Identity) -> None:
     """Refuse a refreshed ID Token of somebody else (§12.2)."""
     for name, came, was in (
         ("iss", identity.issuer, first.issuer),
@@ -249,6 +249,8 @@ def _check_goes_on(identity: Identity, first: Identity, *, now: float) -> None:
             _refuse(f"its {name} is another than that of the first ID Token (§12.2)")
     if None not in {identity.auth_time, first.auth_time} and identity.auth_time != first.auth_time:
         _refuse("its auth_time is another than that of the first ID Token (§12.2)")
+    if number(identity.claims, "iat") < number(first.claims, "iat"):
+        _refuse("it was issued before the first ID Token (iat), and so it is not a newer one")
 
 
 def check_same_person(before: str, after: str) -> None:

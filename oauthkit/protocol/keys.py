@@ -4,7 +4,7 @@ What a header says of itself never chooses how its signature is looked at: the c
 algorithms are allowed, an algorithm has one kind of key, and a key is looked for in the set alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -58,6 +58,7 @@ _SAME: Final[Mapping[str, frozenset[str]]] = {
 }
 """RFC 9864 gave the algorithm a name of its own, and both are sent."""
 _DEFAULT: Final = "RS256"
+_PUBLIC: Final = frozenset({"RSA", "EC", "OKP"})
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -96,6 +97,11 @@ def allowed_algorithms(
     return frozenset(known)
 
 
+def least_secret(algorithm: str) -> int:
+    """Return how many octets the secret of a MAC has at least: as many as its hash has."""
+    return int(ALGORITHMS[algorithm].hash.removeprefix("sha")) // 8
+
+
 @attrs.define(eq=False)
 class PublicKey:
     """One key of a set, as far as it can be told before it is tried.
@@ -121,10 +127,10 @@ class PublicKey:
         operations = members.get("key_ops")
         return (
             members.get("kty") == wanted.kind
-            and (not wanted.curves or members.get("crv") in wanted.curves)
-            and members.get("use") in {None, "sig"}
+            and (not wanted.curves or _is_one_of(members.get("crv"), wanted.curves))
+            and _is_open(members.get("use"), {"sig"})
             and (not isinstance(operations, list) or "verify" in operations)
-            and members.get("alg") in {None, *_SAME.get(algorithm, {algorithm})}
+            and _is_open(members.get("alg"), _SAME.get(algorithm, {algorithm}))
         )
 
 
@@ -139,6 +145,10 @@ class KeySet:
 
     keys: tuple[PublicKey, ...] = ()
     had_private: bool = False
+
+    def has(self, key_id: str | None) -> bool:
+        """Tell whether a key of this name is among them."""
+        return key_id is not None and any(key.key_id == key_id for key in self.keys)
 
     def candidates(self, algorithm: str, key_id: str | None) -> list[PublicKey]:
         """Return the keys that may have signed.
@@ -196,10 +206,20 @@ def key_set(listed: list[dict[str, Any]]) -> KeySet:
     Args:
         listed: JWKs as they came.
     """
-    public = [jwk for jwk in listed if jwk.get("kty") in {"RSA", "EC", "OKP"}]
+    public = [jwk for jwk in listed if _is_one_of(jwk.get("kty"), _PUBLIC)]
     had_private = any(_PRIVATE & jwk.keys() for jwk in listed)
     return KeySet(tuple(PublicKey(dict(_public_members(jwk))) for jwk in public), had_private)
 
 
 def _public_members(jwk: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in jwk.items() if name not in _PRIVATE)
+
+
+def _is_one_of(value: object, names: Collection[str]) -> bool:
+    """Tell whether a member is one of some names; a list or an object is none."""
+    return isinstance(value, str) and value in names
+
+
+def _is_open(value: object, names: Collection[str]) -> bool:
+    """Tell whether a member is one of some names, or is not there and leaves it open."""
+    return value is None or _is_one_of(value, names)
