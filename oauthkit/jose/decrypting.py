@@ -11,6 +11,7 @@ from joserfc.errors import JoseError
 from oauthkit.errors import ConfigurationError, InvalidJWT
 from oauthkit.protocol.client_metadata import DecryptionKey
 from oauthkit.protocol.compact import read_encrypted_header
+from oauthkit.protocol.secret import SecretStr
 
 KEY_TYPES: Final = {
     "RSA-OAEP": "RSA",
@@ -101,8 +102,8 @@ def _check_header(text: str, algorithm: str, encryption: str) -> None:
 
 def _opened(text: str, key: jwk.Key, registry: jwe.JWERegistry) -> str | None:
     try:
-        content = jwe.decrypt_compact(text, key, registry=registry).plaintext
-        return None if content is None else content.decode("ascii")
+        content = jwe.decrypt_compact(text, key, registry=registry).plaintext or b""
+        return SecretStr(content.decode("ascii"))
     except _WRONG:
         return None
 

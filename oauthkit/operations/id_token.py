@@ -1,7 +1,8 @@
 """Look at ID Tokens: signature, keys, claims (OpenID Connect Core 1.0 §3.1.3.7)."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -19,7 +20,7 @@ from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.compact import SignedToken, is_encrypted, read_signed
 from oauthkit.protocol.id_token import LEEWAY, Expected, Identity, check_id_token
 from oauthkit.protocol.keys import KeySet, allowed_algorithms, least_secret
-from oauthkit.protocol.secret import SecretBytes
+from oauthkit.protocol.secret import SecretBytes, SecretStr
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.transport import AsyncHTTPClient
 
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
     from oauthkit.jose.decrypting import Decryption
 
 _NOTHING: Final = ClientMetadata()
+_KINDS: Final[Mapping[str, Any]] = {
+    "id_token": str,
+    "nonce": str | None,
+    "max_age": float | None,
+    "acr_values": list[str]
+    | tuple[str, ...]
+    | AbstractSet[str]
+    | None,  # a text has characters, and none is meant
+    "access_token": str | None,
+    "follows": Identity | None,
+    "client_metadata": ClientMetadata,
+    "leeway": float,
+}
 
 
 async def verify_id_token(
@@ -37,7 +51,7 @@ async def verify_id_token(
     *,
     nonce: str | None = None,
     max_age: float | None = None,
-    acr_values: Collection[str] = (),
+    acr_values: Collection[str] | None = None,
     access_token: str | None = None,
     follows: Identity | None = None,
     client_metadata: ClientMetadata = _NOTHING,
@@ -65,12 +79,13 @@ async def verify_id_token(
         id_token: The ID Token, as it came.
         nonce: The one of the login; None where the login had none.
         max_age: Seconds since the person authenticated at most, where the login asked for that.
-        acr_values: One of these is needed; none where any is good.
+        acr_values: One of these is needed, and where there are none of them, any; None where the
+            login did not ask for it as essential.
         access_token: The access token that came with it, for `at_hash`.
         follows: The identity of the login, for an ID Token that came with a refresh (§12.2): it has
             the same issuer, subject, audience, time of authentication, and nonce if it has one.
         client_metadata: What was registered for this client beyond what everybody has.
-        leeway: Seconds by which the two clocks may differ.
+        leeway: Seconds by which the two clocks may differ, 600 at most.
         timeout: Seconds for all that has to be fetched.
         clock: Tells the time.
 
@@ -82,8 +97,17 @@ async def verify_id_token(
     """
     require_joserfc("verify_id_token")
     check_kind("verify_id_token: client_auth", client_auth, ClientAuth)
-    check_kind("verify_id_token: id_token", id_token, str)
-    check_kind("verify_id_token: client_metadata=", client_metadata, ClientMetadata)
+    id_token, nonce, access_token = map(_silent, (id_token, nonce, access_token))
+    _check_kinds(
+        id_token=id_token,
+        nonce=nonce,
+        max_age=max_age,
+        acr_values=acr_values,
+        access_token=access_token,
+        follows=follows,
+        client_metadata=client_metadata,
+        leeway=leeway,
+    )
     exchange = exchange_over("verify_id_token", http, server, None, timeout=timeout, clock=clock)
     ends = anyio.current_time() + timeout
     known = await exchange.found(seconds=timeout)
@@ -93,13 +117,23 @@ async def verify_id_token(
         client_auth,
         nonce=nonce,
         max_age=max_age,
-        acr_values=frozenset(acr_values),
+        acr_values=None if acr_values is None else frozenset(acr_values),
         access_token=access_token,
         follows=follows,
         leeway=leeway,
     )
     verifier = Verifier(http, known, client_auth, client_metadata, ends=ends, clock=clock)
     return check_id_token(await verifier.id_token(id_token), expected, now=clock.time())
+
+
+def _check_kinds(**given: object) -> None:
+    for name, value in given.items():
+        check_kind(f"verify_id_token: {name}=", value, _KINDS[name])
+
+
+def _silent(text: Any) -> Any:
+    """Return a text as a secret, so that no frame of ours shows it."""
+    return SecretStr(text) if isinstance(text, str) else text
 
 
 def expected_of(

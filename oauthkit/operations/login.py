@@ -47,6 +47,8 @@ async def complete_login(
     login: AuthorizationRequest,
     callback: Callback,
     *,
+    method: str | None = None,
+    content_type: str | None = None,
     client_metadata: ClientMetadata = _NOTHING,
     leeway: float = LEEWAY,
     timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own, for the token and for the keys
@@ -73,6 +75,8 @@ async def complete_login(
         client_auth: Who asks.
         login: The login, as `AuthorizationRequest.new` or `from_dict` gave it.
         callback: The callback's parameters, as for `AuthorizationRequest.accept`.
+        method: The HTTP method that the callback came by, likewise.
+        content_type: The `Content-Type` header of a callback that was posted, likewise.
         client_metadata: What was registered for this client beyond what everybody has.
         leeway: Seconds by which the two clocks may differ.
         timeout: Seconds for the token, and as many for the keys.
@@ -97,7 +101,12 @@ async def complete_login(
         require_joserfc("complete_login with the scope openid")
         known = await exchange.found(seconds=timeout)
         check_verifiable(known, client_auth, client_metadata)
-    token = await exchange.token(login.accept(callback))
+    try:
+        now = clock.time()
+        grant = login.accept(callback, now=now, method=method, content_type=content_type)
+    finally:
+        del callback  # a traceback that shows local values would show it
+    token = await exchange.token(grant)
     if login.nonce is None:
         return LoggedIn(token)
     if token.id_token is None:
@@ -113,6 +122,8 @@ async def complete_login(
             client_auth,
             token.id_token,
             nonce=login.nonce,
+            max_age=login.max_age,
+            acr_values=login.essential_acr,
             access_token=token.access_token,
             client_metadata=client_metadata,
             leeway=leeway,

@@ -11,13 +11,14 @@ from typing import Any, Final, NoReturn, cast
 
 import attrs
 
-from oauthkit.errors import InvalidJWT, printable
+from oauthkit.errors import ConfigurationError, InvalidJWT, printable
 from oauthkit.protocol.compact import SignedToken, read_signed
 from oauthkit.protocol.keys import ALGORITHMS
 from oauthkit.protocol.secret import NoPickle, names_of, secret, unprintable
 
 LEEWAY: Final = 30.0
 """Seconds by which two clocks may differ."""
+_LONGEST_LEEWAY: Final = 600.0
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _LONGEST_SUBJECT: Final = 255
 _END_OF_TIME: Final = 1e15
@@ -63,7 +64,8 @@ class Expected(NoPickle):
         client_id: For whom it has to be.
         nonce: The one of the login; None where the login had none.
         max_age: Seconds since the authentication at most, where the login asked for that.
-        acr_values: One of these is needed; none where any is good.
+        acr_values: One of these is needed, and where there are none of them, any; None where the
+            login did not ask for it as essential.
         access_token: The one that came with it, for `at_hash`.
         follows: The identity that it must go on with, after a refresh (§12.2).
         leeway: Seconds by which two clocks may differ.
@@ -74,10 +76,19 @@ class Expected(NoPickle):
     client_id: str
     nonce: str | None = secret(default=None)
     max_age: float | None = None
-    acr_values: frozenset[str] = frozenset()
+    acr_values: frozenset[str] | None = None
     access_token: str | None = secret(default=None)
     follows: Identity | None = None
     leeway: float = LEEWAY
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse seconds by which anything would be good."""
+        if not 0 <= self.leeway <= _LONGEST_LEEWAY:
+            message = f"leeway= must be from 0 to {_LONGEST_LEEWAY:g} seconds, not {self.leeway}"
+            raise ConfigurationError(message)
+        if self.max_age is not None and not self.max_age >= 0:
+            message = f"max_age= must be 0 seconds or more, not {self.max_age}"
+            raise ConfigurationError(message)
 
 
 def check_id_token(token: SignedToken, expected: Expected, *, now: float) -> Identity:
@@ -222,8 +233,10 @@ def _check_authentication(
                 f"the person authenticated {now - auth_time:.0f} s ago, and max_age was "
                 f"{expected.max_age:g} s"
             )
-    if expected.acr_values and _optional_text(claims, "acr") not in expected.acr_values:
-        _refuse("its acr is none of those that were asked for as essential")
+    if expected.acr_values is not None:
+        acr = _optional_text(claims, "acr")
+        if acr is None or (expected.acr_values and acr not in expected.acr_values):
+            _refuse("its acr is missing, or none of those that were asked for as essential")
     return auth_time
 
 
