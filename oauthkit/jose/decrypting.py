@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from joserfc import jwe, jwk
@@ -11,7 +11,7 @@ from joserfc.errors import JoseError
 from oauthkit.errors import ConfigurationError, InvalidJWT
 from oauthkit.protocol.client_metadata import DecryptionKey
 from oauthkit.protocol.compact import read_encrypted_header
-from oauthkit.protocol.secret import SecretStr
+from oauthkit.protocol.secret import SecretStr, Unprintable
 
 KEY_TYPES: Final = {
     "RSA-OAEP": "RSA",
@@ -103,14 +103,16 @@ def _check_header(text: str, algorithm: str, encryption: str) -> None:
 def _opened(text: str, key: jwk.Key, registry: jwe.JWERegistry) -> str | None:
     try:
         content = jwe.decrypt_compact(text, key, registry=registry).plaintext or b""
-        return SecretStr(content.decode("ascii"))
+        return SecretStr(content.decode())
     except _WRONG:
         return None
 
 
 def _loaded(key: DecryptionKey) -> jwk.Key:
     if not isinstance(key, bytes):
-        members: dict[str, Any] = {n: v for n, v in key.items() if n not in {"use", "key_ops"}}
+        members = Unprintable(key)
+        for what_for in ("use", "key_ops"):
+            members.pop(what_for, None)
         with suppress(*_WRONG):
             return jwk.import_key(members)
     else:

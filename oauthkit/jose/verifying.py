@@ -16,6 +16,8 @@ _RSA_BITS: Final = range(2_048, 16_385)
 _LONGEST_NUMBER: Final = 2_800
 """Characters of base64url, for the largest modulus."""
 _EXPONENTS: Final = range(3, 2**33, 2)
+_KINDS: Final[dict[str, Any]] = {"RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey}
+_MEMBERS: Final = ("kty", "crv", "n", "e", "x", "y")
 _WRONG: Final = (JoseError, ArithmeticError, KeyError, TypeError, ValueError)
 """What joserfc and cryptography raise for a key, or a signature, that is none."""
 
@@ -23,12 +25,14 @@ _WRONG: Final = (JoseError, ArithmeticError, KeyError, TypeError, ValueError)
 def is_signed_by(token: SignedToken, key: PublicKey) -> bool:
     """Tell whether a key has signed a token, by the algorithm that the token names.
 
-    That the algorithm is allowed, and the key meant for it, was looked at before.
+    That the algorithm is allowed was looked at before.
 
     Args:
         token: The token.
-        key: A key that `may_have_signed` by that algorithm.
+        key: The key; one that is not meant for that algorithm has not signed.
     """
+    if not key.may_have_signed(token.algorithm):
+        return False
     if key.loaded is None:
         key.loaded = _loaded(dict(key.members)) or False
     if key.loaded is False:
@@ -40,7 +44,7 @@ def is_signed_with(token: SignedToken, secret: bytes) -> bool:
     """Tell whether a token has the MAC that a secret gives it (RFC 7518 §3.2).
 
     Args:
-        token: The token.
+        token: The token, whose algorithm is one of HMAC.
         secret: The octets of the secret.
     """
     return _holds(token, jwk.OctKey(secret, secret))
@@ -60,14 +64,17 @@ def _loaded(members: dict[str, Any]) -> jwk.Key | None:
     if any(isinstance(text, str) and len(text) > _LONGEST_NUMBER for text in numbers):
         return None
     try:
-        # What it is for was looked at already, and what else stands there is not of a key.
-        named = ("kty", "crv", "n", "e", "x", "y")
-        key = jwk.import_key({name: members[name] for name in named if name in members})
-        raw: Any = key.public_key
-        if isinstance(key, jwk.RSAKey) and not (
-            raw.key_size in _RSA_BITS and raw.public_numbers().e in _EXPONENTS
-        ):
-            return None
+        # What it is for was looked at already, and what else stands there is not of a key. It is
+        # made without `import_key`, which warns of what is refused here.
+        kind = _KINDS[members["kty"]]
+        named = {name: members[name] for name in _MEMBERS if name in members}
+        kind.validate_dict_key(named)
+        raw: Any = kind.binding.import_from_dict(named)
     except _WRONG:
         return None
+    if kind is jwk.RSAKey and not (
+        raw.key_size in _RSA_BITS and raw.public_numbers().e in _EXPONENTS
+    ):
+        return None
+    key: jwk.Key = kind(raw, raw)
     return key

@@ -32,10 +32,8 @@ _KINDS: Final[Mapping[str, Any]] = {
     "id_token": str,
     "nonce": str | None,
     "max_age": float | None,
-    "acr_values": list[str]
-    | tuple[str, ...]
-    | AbstractSet[str]
-    | None,  # a text has characters, and none is meant
+    # a text has characters, and none of them is meant
+    "acr_values": list[str] | tuple[str, ...] | AbstractSet[str] | None,
     "access_token": str | None,
     "follows": Identity | None,
     "client_metadata": ClientMetadata,
