@@ -33,7 +33,7 @@ def token_of(
     return read_signed(written({"alg": "RS256", **(header or {})}, claims, signature))
 
 
-def public_key(algorithm: str, number: int = 1, **members: Any) -> PublicKey:
+def public_key(algorithm: str, number: int = 1, /, **members: Any) -> PublicKey:
     """Return the public half of a key of the fake server, with other members; None drops one."""
     merged = {**public_jwk(new_key(algorithm, number)), **members}
     return PublicKey({name: value for name, value in merged.items() if value is not None})
@@ -43,7 +43,7 @@ def shown(error: BaseException | None) -> str:
     """Return all that an error tells: texts, attributes, and what our frames hold."""
     texts: list[str] = []
     while error is not None:
-        texts += [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+        texts += [str(error), repr(error), repr(vars(error))]
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_code.co_filename.startswith(PACKAGE):
                 texts += [f"{name}={value!r}" for name, value in frame.f_locals.items()]

@@ -95,7 +95,7 @@ async def verify_id_token(
     """
     require_joserfc("verify_id_token")
     check_kind("verify_id_token: client_auth", client_auth, ClientAuth)
-    id_token, nonce, access_token = map(_silent, (id_token, nonce, access_token))
+    id_token, nonce, access_token = map(silent, (id_token, nonce, access_token))
     _check_kinds(
         id_token=id_token,
         nonce=nonce,
@@ -129,8 +129,8 @@ def _check_kinds(**given: object) -> None:
         check_kind(f"verify_id_token: {name}=", value, _KINDS[name])
 
 
-def _silent(text: Any) -> Any:
-    """Return a text as a secret, so that no frame of ours shows it."""
+def silent(text: Any) -> Any:
+    """Return a text as a secret, so that no traceback with local values shows it."""
     return SecretStr(text) if isinstance(text, str) else text
 
 

@@ -15,7 +15,7 @@ from oauthkit.operations.id_token import check_verifiable, verify_id_token
 from oauthkit.protocol.authorization import AuthorizationRequest, Callback
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.client_metadata import ClientMetadata
-from oauthkit.protocol.id_token import LEEWAY, Identity
+from oauthkit.protocol.id_token import LEEWAY, Identity, check_leeway
 from oauthkit.protocol.token import Token
 from oauthkit.transport import AsyncHTTPClient
 
@@ -78,7 +78,7 @@ async def complete_login(
         method: The HTTP method that the callback came by, likewise.
         content_type: The `Content-Type` header of a callback that was posted, likewise.
         client_metadata: What was registered for this client beyond what everybody has.
-        leeway: Seconds by which the two clocks may differ.
+        leeway: Seconds by which the two clocks may differ, 600 at most.
         timeout: Seconds for the token, and as many for the keys.
         clock: Tells the time.
 
@@ -94,6 +94,8 @@ async def complete_login(
     check_kind("complete_login: login", login, AuthorizationRequest)
     check_kind("complete_login: client_auth", client_auth, ClientAuth)
     check_kind("complete_login: client_metadata=", client_metadata, ClientMetadata)
+    check_kind("complete_login: leeway=", leeway, float)
+    check_leeway(leeway)
     exchange = exchange_over(
         "complete_login", http, server, client_auth, timeout=timeout, clock=clock
     )

@@ -9,7 +9,7 @@ from oauthkit.clock import Clock
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
-from oauthkit.operations.id_token import Verifier, expected_of
+from oauthkit.operations.id_token import Verifier, expected_of, silent
 from oauthkit.protocol.client_auth import ClientAuth, PublicClient
 from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.id_token import LEEWAY
@@ -47,7 +47,7 @@ async def verify_logout_token(
         client: The client it is for, or its identifier.
         logout_token: The Logout Token, as it came.
         client_metadata: What was registered for this client beyond what everybody has.
-        leeway: Seconds by which the two clocks may differ.
+        leeway: Seconds by which the two clocks may differ, 600 at most.
         timeout: Seconds for all that has to be fetched.
         clock: Tells the time.
 
@@ -58,9 +58,11 @@ async def verify_logout_token(
         ConfigurationError: Something does not fit, or joserfc (the extra `jose`) is not installed.
     """
     require_joserfc("verify_logout_token")
+    logout_token = silent(logout_token)
     check_kind("verify_logout_token: client", client, ClientAuth | str)
     check_kind("verify_logout_token: logout_token", logout_token, str)
     check_kind("verify_logout_token: client_metadata=", client_metadata, ClientMetadata)
+    check_kind("verify_logout_token: leeway=", leeway, float)
     exchange = exchange_over(
         "verify_logout_token", http, server, None, timeout=timeout, clock=clock
     )

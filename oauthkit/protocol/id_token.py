@@ -83,12 +83,21 @@ class Expected(NoPickle):
 
     def __attrs_post_init__(self) -> None:
         """Refuse seconds by which anything would be good."""
-        if not 0 <= self.leeway <= _LONGEST_LEEWAY:
-            message = f"leeway= must be from 0 to {_LONGEST_LEEWAY:g} seconds, not {self.leeway}"
-            raise ConfigurationError(message)
+        check_leeway(self.leeway)
         if self.max_age is not None and not self.max_age >= 0:
             message = f"max_age= must be 0 seconds or more, not {self.max_age}"
             raise ConfigurationError(message)
+
+
+def check_leeway(leeway: float) -> None:
+    """Refuse seconds by which no two clocks differ.
+
+    Raises:
+        ConfigurationError: They are such.
+    """
+    if not 0 <= leeway <= _LONGEST_LEEWAY:
+        message = f"leeway= must be from 0 to {_LONGEST_LEEWAY:g} seconds, not {leeway}"
+        raise ConfigurationError(message)
 
 
 def check_id_token(token: SignedToken, expected: Expected, *, now: float) -> Identity:
@@ -287,9 +296,8 @@ def check_same_person(before: str, after: str) -> None:
     names = [name for name in ("iss", "sub") if came.get(name) != was.get(name)]
     if _audience(came) != _audience(was):
         names.append("aud")
-    if None not in {was.get("auth_time"), came.get("auth_time")} and (
-        came["auth_time"] != was["auth_time"]
-    ):
+    times = was.get("auth_time"), came.get("auth_time")
+    if None not in times and times[0] != times[1]:
         names.append("auth_time")
     if names:
         _refuse(

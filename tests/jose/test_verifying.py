@@ -224,7 +224,13 @@ def test_a_damaged_key_of_ed25519_is_no_key(members: dict[str, Any]) -> None:
 
 def test_what_else_stands_in_a_jwk_does_no_harm() -> None:
     """JO-08: what it is for is looked at elsewhere."""
-    odd = {"use": "sig", "key_ops": ["sign", "verify"], "x5c": ["!"], "x5t": 7, "kid": 7}
+    odd: dict[str, Any] = {
+        "use": "sig",
+        "key_ops": ["sign", "verify"],
+        "x5c": ["!"],
+        "x5t": 7,
+        "kid": 7,
+    }
 
     assert is_signed_by(issued("RS256"), public_key("RS256", **odd))
     assert is_signed_by(issued("Ed25519"), public_key("Ed25519", **odd))

@@ -393,7 +393,13 @@ def test_tokens_of_a_refresh_are_compared_before_anybody_looks_at_signatures() -
     before = written({"alg": "RS256"}, CLAIMS)
 
     check_same_person(before, written({"alg": "ES256"}, {**CLAIMS, "auth_time": 1}))
+    check_same_person(before, written({"alg": "ES256"}, {**CLAIMS, "auth_time": [1]}))
     check_same_person(before, "a.b.c.d.e")
+    with pytest.raises(InvalidJWT, match="has another auth_time than the one before"):
+        check_same_person(
+            written({"alg": "RS256"}, {**CLAIMS, "auth_time": 1}),
+            written({"alg": "RS256"}, {**CLAIMS, "auth_time": [2]}),
+        )
     with pytest.raises(InvalidJWT, match="has another iss, sub, aud than the one before"):
         check_same_person(before, written({"alg": "RS256"}, {"sub": "grace"}))
 

@@ -25,7 +25,7 @@ def allowed(registered: str | None = None, supported: tuple[str, ...] | None = N
     return {*allowed_algorithms("the ID Token", registered=registered, supported=supported)}
 
 
-def answered(document: object, status: int = 200, **headers: str) -> HTTPResponse:
+def answered(document: object, status: int = 200, /, **headers: str) -> HTTPResponse:
     content = document if isinstance(document, bytes) else json.dumps(document).encode()
     return HTTPResponse(status, headers, content)
 
@@ -186,7 +186,8 @@ def test_the_keys_are_asked_for_by_a_plain_get() -> None:
 
 
 def test_the_keys_of_an_answer_are_read_whatever_its_content_type() -> None:
-    response = answered({"keys": [RSA, "text", None, 7]}, **{"content-type": "text/html"})
+    headers = {"content-type": "text/html"}
+    response = answered({"keys": [RSA, "text", None, 7]}, 200, **headers)
 
     assert len(parse_keys_response(response, now=0).keys) == 1
 
