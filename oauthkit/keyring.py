@@ -149,8 +149,9 @@ def keyring_of(server: AuthorizationServer) -> KeyRing:
     Raises:
         ConfigurationError: Its metadata names no place for them, or one that may not be.
     """
+    known: KeyRing | None = server.fetched.get(server.jwks_uri or "")
+    if known is not None:
+        return known
     uri = server.endpoint("jwks_uri")
-    ring = server.fetched.get(uri)
-    if ring is None:
-        ring = server.fetched[uri] = KeyRing(uri)
+    ring = server.fetched[uri] = KeyRing(uri)
     return ring

@@ -5,7 +5,7 @@ a login. What was given is never shown, only its kind: it may be a secret in the
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from functools import cache, wraps
 from types import NoneType, TracebackType, UnionType
 from typing import Annotated, Any, Final, ParamSpec, TypeVar, Union, get_args, get_origin
 
@@ -162,6 +162,11 @@ def _plain_kinds(kind: Any) -> Iterator[Any]:
         yield kind
 
 
+@cache
+def _plain(kind: Any) -> frozenset[Any]:
+    return frozenset(_plain_kinds(kind))
+
+
 def _inner(error: Exception) -> TracebackType | None:
     """Return the frames that hold no argument as it came; none of an error that tells enough."""
     if isinstance(error, OAuthKitError) or error.__traceback__ is None:
@@ -179,7 +184,7 @@ def _fits(value: object, kind: Any) -> bool:
         meant = get_args(kind)[0] if origin is Annotated else kind.__bound__ or object
         return _fits(value, meant)
     if origin in {Union, UnionType}:
-        return any(_fits(value, one) for one in get_args(kind))
+        return type(value) in _plain(kind) or any(_fits(value, one) for one in get_args(kind))
     if origin is type:
         (wanted,) = get_args(kind)
         wanted = object if wanted is Any else get_origin(wanted) or wanted

@@ -243,7 +243,8 @@ SIGNATURES = {
     oauthkit.Discovered: ("issuer, *, accept_issuer=, adjust=, life=, timeout=, clock="),
     oauthkit.fetch_token: "http, server, client_auth, grant, *, timeout=, clock=",
     oauthkit.complete_login: (
-        "http, server, client_auth, login, callback, *, client_metadata=, leeway=, timeout=, clock="
+        "http, server, client_auth, login, callback, *, method=, content_type=, client_metadata=, "
+        "leeway=, timeout=, clock="
     ),
     oauthkit.verify_id_token: (
         "http, server, client_auth, id_token, *, nonce=, max_age=, acr_values=, access_token=, "

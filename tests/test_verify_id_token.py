@@ -90,7 +90,8 @@ async def test_a_flood_of_unknown_keys_causes_one_fetch_more(world: World) -> No
     """OC-34, JO-11, AT-44."""
     draft = world.draft()
     draft.header["kid"] = "no-such-key"
-    text, refusals = draft.signed(), []
+    text = draft.signed()
+    refusals: list[str] = []
 
     async def one() -> None:
         try:

@@ -126,6 +126,8 @@ async def verify_id_token(
 
 def _check_kinds(**given: object) -> None:
     for name, value in given.items():
+        if type(value) is SecretStr:  # a text, as its field is
+            continue
         check_kind(f"verify_id_token: {name}=", value, _KINDS[name])
 
 

@@ -7,7 +7,7 @@ import attrs
 
 from oauthkit.jose import require_joserfc
 from oauthkit.protocol.compact import SignedToken, read_signed
-from oauthkit.protocol.keys import ALGORITHMS, key_set
+from oauthkit.protocol.keys import ALGORITHMS, key_set, least_secret
 
 _LONGEST_LIFE: Final = 300
 """Seconds: an assertion that is good for longer is refused."""
@@ -73,7 +73,6 @@ def _is_signed(
     from oauthkit.jose.verifying import (  # noqa: PLC0415 - it loads joserfc
         is_signed_by,
         is_signed_with,
-        least_secret,
     )
 
     if token.algorithm not in ALGORITHMS:

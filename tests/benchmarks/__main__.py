@@ -12,7 +12,7 @@ import sys
 import attrs
 import httpx
 
-from . import crowds, fetching, imports, overhead, sockets, stores
+from . import crowds, fetching, imports, overhead, sockets, stores, verifying
 from .figures import Figure, table
 
 
@@ -37,6 +37,7 @@ def _figures() -> list[Figure]:
         *imports.measure(),
         *asyncio.run(fetching.measure()),
         *asyncio.run(overhead.measure()),
+        *asyncio.run(verifying.measure()),
         *asyncio.run(sockets.measure()),
         *asyncio.run(crowds.measure()),
         *asyncio.run(stores.measure()),

@@ -227,6 +227,7 @@ def test_nothing_of_the_key_is_printed() -> None:
 
 @pytest.mark.parametrize("example", [THUMBPRINTS["rsa"], THUMBPRINTS["ed25519"]])
 def test_a_published_thumbprint_is_made_again(example: dict[str, Any]) -> None:
+    """JO-21."""
     assert jwk_thumbprint(example["jwk"]) == example["thumbprint"]
 
 

@@ -381,8 +381,11 @@ def test_a_refreshed_id_token_of_somebody_else_is_refused(
 )
 def test_a_refreshed_id_token_of_another_issuer_or_client_is_refused(other: dict[str, Any]) -> None:
     """OC-29: also where both issuers are believed."""
-    expected = attrs.evolve(
-        EXPECTED, is_issuer=lambda _: True, follows=attrs.evolve(checked(), **other)
+    expected = Expected(
+        is_issuer=lambda _: True,
+        issuer=ISSUER,
+        client_id="client",
+        follows=attrs.evolve(checked(), **other),
     )
     with pytest.raises(InvalidJWT, match=r"its (iss|aud) is another than that of the first"):
         check_id_token(token_of(CLAIMS), expected, now=NOW)
