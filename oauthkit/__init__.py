@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from oauthkit.jose.jwt_bearer import JWTBearer
     from oauthkit.keeping import keeper
+    from oauthkit.operations.device import poll_device_login, start_device_login
     from oauthkit.operations.id_token import verify_id_token
     from oauthkit.operations.introspection import introspect
     from oauthkit.operations.introspection_cache import IntrospectionCache
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         TLSClientAuth,
     )
     from oauthkit.protocol.client_metadata import ClientMetadata
+    from oauthkit.protocol.device_login import DeviceLogin
     from oauthkit.protocol.formats import (
         FORM,
         JSON,
@@ -125,6 +127,7 @@ __all__ = [
     "ClientSecretJWT",
     "ClientSecretPost",
     "ConfigurationError",
+    "DeviceLogin",
     "Discovered",
     "EndpointError",
     "ErrorResponse",
@@ -191,10 +194,12 @@ __all__ = [
     "introspect",
     "keeper",
     "parse_challenges",
+    "poll_device_login",
     "rename_fields",
     "revoke",
     "secret",
     "servers_by_issuer",
+    "start_device_login",
     "third_party_login",
     "verify_id_token",
     "verify_logout_token",
@@ -231,6 +236,7 @@ _NAMES: Final = {
     "oauthkit.operations.login": ("LoggedIn", "complete_login"),
     "oauthkit.operations.logout": ("verify_logout_token",),
     "oauthkit.operations.revocation": ("revoke",),
+    "oauthkit.operations.device": ("poll_device_login", "start_device_login"),
     "oauthkit.operations.token": ("fetch_token",),
     "oauthkit.protocol.assertion_grants": ("SAML2Bearer",),
     "oauthkit.protocol.authorization": ("AuthorizationRequest",),
@@ -246,6 +252,7 @@ _NAMES: Final = {
         "TLSClientAuth",
     ),
     "oauthkit.protocol.client_metadata": ("ClientMetadata",),
+    "oauthkit.protocol.device_login": ("DeviceLogin",),
     "oauthkit.protocol.formats": (
         "FORM",
         "JSON",

@@ -43,6 +43,8 @@ _RECOVERIES: Final[Mapping[str, Recovery]] = {
     "temporarily_unavailable": Recovery.RETRY_LATER,
     "server_error": Recovery.RETRY_LATER,
     "slow_down": Recovery.RETRY_LATER,
+    "authorization_pending": Recovery.RETRY_LATER,
+    "expired_token": Recovery.REAUTHORIZE,
     "login_required": Recovery.REAUTHORIZE,
     "interaction_required": Recovery.REAUTHORIZE,
     "consent_required": Recovery.REAUTHORIZE,

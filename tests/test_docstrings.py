@@ -8,6 +8,7 @@ import re
 import textwrap
 import time
 from collections.abc import AsyncGenerator, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -22,6 +23,7 @@ from joserfc.jwk import ECKey
 import oauthkit
 from oauthkit.jose.signing import KeySigner
 from oauthkit.testing import FakeAuthorizationServer
+from oauthkit.testing.device_codes import PendingDevice
 from oauthkit.testing.store_contract import SharedStoreContract
 
 ROOT: Final = Path(__file__).parents[1]
@@ -103,6 +105,8 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
     fake.keys.algorithm = "ES256"  # an RSA key takes long to be made
+    fake.device_interval = 0
+    monkeypatch.setattr(PendingDevice, "waits", lambda self: False)
     login = oauthkit.AuthorizationRequest.new(
         fake.server, "reporter", redirect_uri="https://app.example/callback", scope="openid"
     )
@@ -111,6 +115,8 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
         yield {
             **{name: getattr(oauthkit, name) for name in oauthkit.__all__},
             "client_key_pem": CLIENT_KEY.as_pem(private=True),
+            # the resource owner of a device agrees at once, and nobody waits for it
+            "poll_device_login": partial(oauthkit.poll_device_login, shortest_interval=0),
             "publish": print,
             "signer": KeySigner(CLIENT_KEY),
             "callback": callback,

@@ -35,6 +35,7 @@ NAMES = [
     "ClientSecretJWT",
     "ClientSecretPost",
     "ConfigurationError",
+    "DeviceLogin",
     "Discovered",
     "EndpointError",
     "ErrorResponse",
@@ -101,10 +102,12 @@ NAMES = [
     "introspect",
     "keeper",
     "parse_challenges",
+    "poll_device_login",
     "rename_fields",
     "revoke",
     "secret",
     "servers_by_issuer",
+    "start_device_login",
     "third_party_login",
     "verify_id_token",
     "verify_logout_token",
@@ -241,6 +244,19 @@ SIGNATURES = {
     oauthkit.AsyncTokenSession.aclose: "self",
     oauthkit.discover: "http, issuer, *, accept_issuer=, timeout=, clock=",
     oauthkit.Discovered: ("issuer, *, accept_issuer=, adjust=, life=, timeout=, clock="),
+    oauthkit.DeviceLogin: (
+        "*, user_code, verification_uri, verification_uri_complete=, expires_at, interval=, "
+        "device_code, scope=, token_endpoint, issuer=, client_id=, extra=, unknown="
+    ),
+    oauthkit.DeviceLogin.url_to_open: "self, *, complete=",
+    oauthkit.DeviceLogin.to_dict: "self",
+    oauthkit.DeviceLogin.from_dict: "data",
+    oauthkit.start_device_login: (
+        "http, server, client_auth, *, scope=, resource=, additional=, timeout=, clock="
+    ),
+    oauthkit.poll_device_login: (
+        "http, server, client_auth, login, *, shortest_interval=, additional=, timeout=, clock="
+    ),
     oauthkit.fetch_token: "http, server, client_auth, grant, *, timeout=, clock=",
     oauthkit.complete_login: (
         "http, server, client_auth, login, callback, *, method=, content_type=, client_metadata=, "

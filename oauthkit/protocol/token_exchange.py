@@ -1,9 +1,8 @@
 """The exchange of one token for another (RFC 8693)."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
 import attrs
 
@@ -11,6 +10,8 @@ from oauthkit.errors import ConfigurationError, printable
 from oauthkit.kinds import given
 from oauthkit.protocol.formats import ParameterValue
 from oauthkit.protocol.grants import GrantStrategy, Repeat, scope_text
+from oauthkit.protocol.redirects import is_absolute
+from oauthkit.protocol.resource_indicators import audiences, resources
 from oauthkit.protocol.secret import Unprintable
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.supplied import Supplied, check_supplied, known, supplied, text_of
@@ -22,7 +23,6 @@ _MEMBERS: Final[Mapping[str, str]] = MappingProxyType(
     {f"{_NAMESPACE}id_token": "id_token", f"{_NAMESPACE}refresh_token": "refresh_token"}
 )
 """Which member of a `Token` is meant by a type; of any other type it is the access token."""
-_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f-\U0010ffff\"<>\\^`{|}#]+")
 
 
 def token_type_uri(name: object) -> str | None:
@@ -33,7 +33,7 @@ def token_type_uri(name: object) -> str | None:
     """
     if name is None:
         return None
-    if isinstance(name, str) and (name in _SHORT or _URI.fullmatch(name)):
+    if isinstance(name, str) and (name in _SHORT or is_absolute(name)):
         return _NAMESPACE + name if name in _SHORT else name
     what = repr(printable(name, 60)) if isinstance(name, str) else given(name)
     message = (
@@ -49,31 +49,6 @@ def _required_type(name: object) -> str:
         message = "subject_token_type= must say what the subject_token is (RFC 8693 §2.1)"
         raise ConfigurationError(message)
     return uri
-
-
-def _several(name: str, value: str | Iterable[str] | None) -> tuple[str, ...]:
-    texts = (value,) if isinstance(value, str) else tuple(value or ())
-    for text in cast("tuple[object, ...]", texts):
-        if not isinstance(text, str) or not text:
-            message = f"{name}= takes a text that is not empty, or several of them"
-            raise ConfigurationError(message)
-    return texts
-
-
-def _resources(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    resources = _several("resource", value)
-    for resource in resources:
-        if not _URI.fullmatch(resource):
-            message = (
-                f"resource {printable(resource, 80)!r} must be an absolute URI without a fragment "
-                "(RFC 8693 §2.1, RFC 8707 §2)"
-            )
-            raise ConfigurationError(message)
-    return resources
-
-
-def _audiences(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    return _several("audience", value)
 
 
 @attrs.frozen(kw_only=True)
@@ -122,8 +97,8 @@ class TokenExchange(GrantStrategy):
     subject_token_type: str = attrs.field(converter=_required_type)
     actor_token: Supplied | None = supplied(default=None)
     actor_token_type: str | None = attrs.field(default=None, converter=token_type_uri)
-    resource: tuple[str, ...] = attrs.field(default=(), converter=_resources)
-    audience: tuple[str, ...] = attrs.field(default=(), converter=_audiences)
+    resource: tuple[str, ...] = attrs.field(default=(), converter=resources)
+    audience: tuple[str, ...] = attrs.field(default=(), converter=audiences)
     scope: str | None = attrs.field(default=None, converter=scope_text)
     requested_token_type: str | None = attrs.field(default=None, converter=token_type_uri)
     issued_token_type_required: bool = True

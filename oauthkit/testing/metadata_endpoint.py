@@ -34,6 +34,7 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
         "subject_types_supported": ["public"],
         "revocation_endpoint": state.server.revocation_endpoint,
         "introspection_endpoint": state.server.introspection_endpoint,
+        "device_authorization_endpoint": state.server.device_authorization_endpoint,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
         "claims_parameter_supported": True,

@@ -17,6 +17,7 @@ from oauthkit.testing.authorization_endpoint import AuthorizationEndpoint
 from oauthkit.testing.checks import Check
 from oauthkit.testing.clock import running
 from oauthkit.testing.conversion import Api, App, call_api
+from oauthkit.testing.device_endpoint import device_answer
 from oauthkit.testing.dialects import json_response
 from oauthkit.testing.faults import Faults, Held
 from oauthkit.testing.introspection_endpoint import introspection_answer
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import respx
 
 
-Endpoint = Literal["token", "authorize", "revoke", "introspect", "metadata", "jwks"]
+Endpoint = Literal["token", "authorize", "device", "revoke", "introspect", "metadata", "jwks"]
 """What the authorization server has, each with faults on demand."""
 
 
@@ -100,6 +101,9 @@ class FakeAuthorizationServer(AuthorizationServerState):
         keys: What ID Tokens are signed with; `fake.keys.algorithm = "ES256"`, `fake.keys.rotate()`.
         edit_id_token: Called with each ID Token before it is signed, to make one that is wrong: it
             changes the header, the claims or the key, or returns what is sent in its place.
+        device_expires_in: Seconds that a login on a device lasts.
+        device_interval: Seconds between two requests of it, at least; who asks sooner is told
+            `slow_down`, unless the clock stands. None is 5, and not said.
         metadata: Further members of the metadata document; they replace others of the same name,
             and None leaves one out.
         authenticated_at: When the resource owner authenticated at the server, in seconds since the
@@ -374,6 +378,7 @@ _ANSWERS: Final[
     "authorize": _authorize_answer,
     "revoke": revocation_answer,
     "introspect": introspection_answer,
+    "device": device_answer,
     "metadata": _metadata_answer,
     "jwks": _keys_answer,
 }

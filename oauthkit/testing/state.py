@@ -21,9 +21,10 @@ from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import parse_token_response
 from oauthkit.testing.client_assertions import ClientAssertions
+from oauthkit.testing.device_codes import DEVICE_CODE, DeviceCodes
 from oauthkit.testing.dialects import RFC_6749
 from oauthkit.testing.further_grants import FURTHER_GRANTS
-from oauthkit.testing.granting import Desk, Dialect, Settings
+from oauthkit.testing.granting import Desk, Dialect, FurtherGrant, Settings
 from oauthkit.testing.id_tokens import LIFE, Draft, Edit, SigningKeys, drafted, left_half
 from oauthkit.testing.ledger import Family, Ledger
 from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
@@ -47,6 +48,8 @@ class AuthorizationServerState(Settings):
     claims: Mapping[str, object] = attrs.field(factory=dict[str, object])
     keys: SigningKeys = attrs.field(factory=SigningKeys)
     edit_id_token: Edit | None = None
+    device_expires_in: float = 600.0
+    device_interval: float | None = 5.0
 
     token_requests: list[TokenRequest] = attrs.field(
         factory=list[TokenRequest], init=False, repr=False
@@ -57,13 +60,36 @@ class AuthorizationServerState(Settings):
     )
     api_requests: list[APIRequest] = attrs.field(factory=list[APIRequest], init=False, repr=False)
     _assertions: ClientAssertions = attrs.field(factory=ClientAssertions, init=False, repr=False)
+    device_codes: DeviceCodes = attrs.field(
+        init=False,
+        repr=False,
+        default=attrs.Factory(lambda self: DeviceCodes(self.clock), takes_self=True),
+    )
     desk: Desk = attrs.field(
         init=False,
         repr=False,
-        default=attrs.Factory(
-            lambda self: Desk(self, self.dialect, FURTHER_GRANTS), takes_self=True
-        ),
+        default=attrs.Factory(lambda self: self._new_desk(), takes_self=True),
     )
+
+    def _new_desk(self) -> Desk:
+        device = FurtherGrant(self.device_codes.issue)
+        return Desk(self, self.dialect, {**FURTHER_GRANTS, DEVICE_CODE: device})
+
+    def approve_device(self, user_code: str) -> None:
+        """Let the resource owner agree to a login on a device.
+
+        Raises:
+            ValueError: None with this user code waits for that.
+        """
+        self.device_codes.decide(user_code, agreed=True)
+
+    def deny_device(self, user_code: str) -> None:
+        """Let the resource owner refuse a login on a device.
+
+        Raises:
+            ValueError: None with this user code waits for that.
+        """
+        self.device_codes.decide(user_code, agreed=False)
 
     @property
     def ledger(self) -> Ledger:
@@ -86,6 +112,7 @@ class AuthorizationServerState(Settings):
             id_token_signing_alg_values_supported=(self.keys.algorithm,),
             revocation_endpoint=f"{self.issuer}/revoke",
             introspection_endpoint=f"{self.issuer}/introspect",
+            device_authorization_endpoint=f"{self.issuer}/device",
             code_challenge_methods_supported=("S256",),
             authorization_response_iss_parameter_supported=True,
         )

@@ -220,3 +220,21 @@ def test_nothing_secret_is_shown() -> None:
     assert "actor_token=<supplied>" in repr(grant)
     assert "actor_token=None" in repr(exchange())
     assert "canary" in token_request(SERVER, CLIENT, grant).secrets
+
+
+async def test_what_is_supplied_is_asked_for_and_what_is_given_stays() -> None:
+    async def supply() -> str:
+        return "supplied"
+
+    supplied = exchange(subject_token=supply)
+    both = exchange(actor_token=supply, actor_token_type="jwt")
+    plain = exchange(actor_token="actor", actor_token_type="jwt")
+    for grant, tokens in [
+        (supplied, ("supplied", None)),
+        (both, ("subject", "supplied")),
+        (plain, ("subject", "actor")),
+    ]:
+        ready = await grant.prepared(SERVER, client_id="app", now=0.0)
+        parameters = ready.parameters()
+        assert (parameters["subject_token"], parameters["actor_token"]) == tokens
+    assert supplied.parameters()["subject_token"] is None

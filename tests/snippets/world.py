@@ -75,6 +75,7 @@ class World:
             clock=time,
             expires_in=3600,
             metadata={"mtls_endpoint_aliases": {"token_endpoint": "https://mtls.example/token"}},
+            device_interval=0,  # one second at least, all the same
         )
     )
     systems: DocumentedSystems = attrs.field(factory=lambda: DocumentedSystems(clock=time))
@@ -84,7 +85,7 @@ class World:
         """Give every name to who answers there."""
         with_token = self.fake.asgi(_api)
         sites: dict[str, ASGI] = {
-            "auth.example": with_token,
+            "auth.example": self._agreeing(with_token),
             "files.example": with_token,
             "api.example": _by_path(_OPEN, with_token),
             "status.example": _by_path(_OPEN, with_token),
@@ -116,6 +117,17 @@ class World:
         """
         (url,) = [word for word in prompt.split() if word.startswith("https://")]
         return httpx.get(url).headers["location"]
+
+    def _agreeing(self, site: ASGI) -> ASGI:
+        """Be a site whose resource owner agrees to each login on a device as it begins."""
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            await site(scope, receive, send)
+            if scope["path"] == "/device":
+                begun = len(self.fake.endpoint_requests["device"])
+                self.fake.approve_device(f"USER-{begun:04}")
+
+        return answer
 
     def _unless_down(self, host: str, site: ASGI) -> ASGI:
         async def answer(scope: Any, receive: Any, send: Any) -> None:
