@@ -26,6 +26,7 @@ from oauthkit import (
     ResourceOwnerPassword,
     Token,
     fetch_token,
+    introspect,
     revoke,
 )
 from tests.interop.human import Human
@@ -214,3 +215,17 @@ async def test_a_session_ends_its_token_here_and_there(
         await fetch_token(http, server, WEB, RefreshToken(refresh_token=str(token.refresh_token)))
     bearer = {"authorization": f"Bearer {token.access_token}"}
     assert (await http.get(oauth.api, headers=bearer)).status_code == 403
+
+
+async def test_an_api_is_told_what_a_token_is_good_for(
+    http: httpx.AsyncClient, server: AuthorizationServer, human: Human
+) -> None:
+    """Introspection: of a live token, and of one that nobody knows."""
+    token = await logged_in(http, server, human)
+    api = ClientSecretBasic("service", SECRET)
+
+    said = await introspect(http, server, api, token.access_token)
+
+    assert (said.active, said.scope, said.client_id) == (True, "read", "web")
+    assert said.username == "ada"
+    assert not (await introspect(http, server, api, "unknown")).active
