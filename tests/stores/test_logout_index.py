@@ -185,6 +185,7 @@ async def test_memory_is_bounded() -> None:
 
     assert await index.find(issuer=A, subject="ada") == {"late", "later"}
     assert await index.find(issuer=A, session_id="soon") == set()
+    assert len(index._keys) == 3
 
 
 async def test_one_file_has_all_that_belongs_to_logins(tmp_path: Path) -> None:
