@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from oauthkit.operations.logout import verify_logout_token
     from oauthkit.operations.revocation import revoke
     from oauthkit.operations.token import fetch_token
+    from oauthkit.operations.userinfo import fetch_userinfo
     from oauthkit.protocol.assertion_grants import SAML2Bearer
     from oauthkit.protocol.authorization import AuthorizationRequest
     from oauthkit.protocol.challenge import Challenge, parse_challenges
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from oauthkit.protocol.id_token import Identity
     from oauthkit.protocol.introspection import Introspection
     from oauthkit.protocol.jwt import Signer
+    from oauthkit.protocol.logout import LogoutRequest, end_session_url
     from oauthkit.protocol.logout_token import LogoutToken
     from oauthkit.protocol.refusals import ErrorRule
     from oauthkit.protocol.rejection import Rejection
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
     from oauthkit.protocol.third_party_login import ThirdPartyLogin, third_party_login
     from oauthkit.protocol.token import Token
     from oauthkit.protocol.token_exchange import TokenExchange
+    from oauthkit.protocol.userinfo import UserInfo
     from oauthkit.renewal.policy import RenewalPolicy
     from oauthkit.renewal.status import SessionStatus
     from oauthkit.session import AsyncTokenSession
@@ -149,6 +152,7 @@ __all__ = [
     "LeasedSingleUseStore",
     "LoggedIn",
     "LogoutIndex",
+    "LogoutRequest",
     "LogoutToken",
     "MemoryLogoutIndex",
     "MemorySingleUseStore",
@@ -186,11 +190,14 @@ __all__ = [
     "TokenStore",
     "TransportError",
     "UnmetRequirements",
+    "UserInfo",
     "XMLRequest",
     "__version__",
     "complete_login",
     "discover",
+    "end_session_url",
     "fetch_token",
+    "fetch_userinfo",
     "introspect",
     "keeper",
     "parse_challenges",
@@ -238,6 +245,7 @@ _NAMES: Final = {
     "oauthkit.operations.revocation": ("revoke",),
     "oauthkit.operations.device": ("poll_device_login", "start_device_login"),
     "oauthkit.operations.token": ("fetch_token",),
+    "oauthkit.operations.userinfo": ("fetch_userinfo",),
     "oauthkit.protocol.assertion_grants": ("SAML2Bearer",),
     "oauthkit.protocol.authorization": ("AuthorizationRequest",),
     "oauthkit.protocol.challenge": ("Challenge", "parse_challenges"),
@@ -274,6 +282,7 @@ _NAMES: Final = {
     ),
     "oauthkit.protocol.id_token": ("Identity",),
     "oauthkit.protocol.introspection": ("Introspection",),
+    "oauthkit.protocol.logout": ("LogoutRequest", "end_session_url"),
     "oauthkit.protocol.logout_token": ("LogoutToken",),
     "oauthkit.protocol.jwt": ("Signer",),
     "oauthkit.protocol.refusals": ("ErrorRule",),
@@ -284,6 +293,7 @@ _NAMES: Final = {
     "oauthkit.protocol.third_party_login": ("ThirdPartyLogin", "third_party_login"),
     "oauthkit.protocol.token": ("Token",),
     "oauthkit.protocol.token_exchange": ("TokenExchange",),
+    "oauthkit.protocol.userinfo": ("UserInfo",),
     "oauthkit.renewal.policy": ("RenewalPolicy",),
     "oauthkit.renewal.status": ("SessionStatus",),
     "oauthkit.session": ("AsyncTokenSession",),

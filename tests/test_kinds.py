@@ -449,6 +449,10 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
         fetch_token,
         keeper,
         oauthkit.Introspection,  # what a server says
+        oauthkit.UserInfo,  # the same
+        oauthkit.LogoutRequest,  # `new` makes it
+        oauthkit.end_session_url,  # tests/protocol/test_logout.py
+        oauthkit.fetch_userinfo,  # tests/test_userinfo.py
         oauthkit.introspect,  # tests/test_introspection.py
         oauthkit.revoke,  # tests/test_revocation.py
         secret,

@@ -57,6 +57,7 @@ NAMES = [
     "LeasedSingleUseStore",
     "LoggedIn",
     "LogoutIndex",
+    "LogoutRequest",
     "LogoutToken",
     "MemoryLogoutIndex",
     "MemorySingleUseStore",
@@ -94,11 +95,14 @@ NAMES = [
     "TokenStore",
     "TransportError",
     "UnmetRequirements",
+    "UserInfo",
     "XMLRequest",
     "__version__",
     "complete_login",
     "discover",
+    "end_session_url",
     "fetch_token",
+    "fetch_userinfo",
     "introspect",
     "keeper",
     "parse_challenges",
@@ -278,6 +282,17 @@ SIGNATURES = {
     oauthkit.introspect: (
         "http, server, client_auth, token_text, hint=, *, access_token=, cache=, timeout=, clock="
     ),
+    oauthkit.fetch_userinfo: (
+        "http, server, token, subject=, *, unverified_subject=, method=, in_body=, timeout=, clock="
+    ),
+    oauthkit.end_session_url: (
+        "server, *, id_token=, client_id=, post_logout_redirect_uri=, state=, logout_hint=, "
+        "ui_locales="
+    ),
+    oauthkit.LogoutRequest.new: (
+        "server, *, post_logout_redirect_uri, id_token=, client_id=, logout_hint=, ui_locales="
+    ),
+    oauthkit.LogoutRequest.accept: "self, callback",
     oauthkit.IntrospectionCache: "*, seconds, capacity=",
     oauthkit.revoke: "http, server, client_auth, token_text, hint=, *, timeout=, clock=",
     ads.Environment: "name, default",

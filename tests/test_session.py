@@ -315,7 +315,7 @@ async def test_a_session_may_be_entered_in_one_task_and_left_in_another() -> Non
     )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(session.__aenter__)
-    await session.get("https://auth.example/userinfo")
+    await session.get("https://auth.example/report")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(session.__aexit__, None, None, None)
     assert len(fake.api_requests) == 1

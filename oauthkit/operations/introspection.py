@@ -74,6 +74,8 @@ async def introspect(
     check_kind(f"{_NAME}: access_token=", access_token, str | None)
     check_kind(f"{_NAME}: cache=", cache, IntrospectionCache | None)
     check_given(token_text=token_text)
+    token_text = SecretStr(token_text)  # no traceback with local values shows them
+    access_token = None if access_token is None else SecretStr(access_token)
     exchange = exchange_over(_NAME, http, server, client_auth, timeout=timeout, clock=clock)
     if (client_auth is None) == (access_token is None):
         message = (
@@ -81,8 +83,6 @@ async def introspect(
             "access_token=; give one of the two (RFC 7662 §2.1)"
         )
         raise ConfigurationError(message)
-    token_text = SecretStr(token_text)
-    access_token = None if access_token is None else SecretStr(access_token)
     ask = partial(_ask, exchange, token_text, hint, access_token)
     if cache is None:
         return await ask()

@@ -7,7 +7,7 @@ from oauthkit.clock import Clock
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
 from oauthkit.protocol.client_auth import ClientAuth
-from oauthkit.protocol.secret import check_given
+from oauthkit.protocol.secret import SecretStr, check_given
 from oauthkit.transport import AsyncHTTPClient
 
 
@@ -56,5 +56,6 @@ async def revoke(
     check_kind("revoke: token_text", token_text, str)
     check_kind("revoke: hint", hint, str | None)
     check_given(token_text=token_text)
+    token_text = SecretStr(token_text)  # no traceback with local values shows it
     exchange = exchange_over("revoke", http, server, client_auth, timeout=timeout, clock=clock)
     await exchange.revoke(token_text, hint=hint)

@@ -35,6 +35,8 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
         "revocation_endpoint": state.server.revocation_endpoint,
         "introspection_endpoint": state.server.introspection_endpoint,
         "device_authorization_endpoint": state.server.device_authorization_endpoint,
+        "userinfo_endpoint": state.server.userinfo_endpoint,
+        "end_session_endpoint": state.server.end_session_endpoint,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
         "claims_parameter_supported": True,

@@ -21,6 +21,7 @@ from oauthkit.testing.device_endpoint import device_answer
 from oauthkit.testing.dialects import json_response
 from oauthkit.testing.faults import Faults, Held
 from oauthkit.testing.introspection_endpoint import introspection_answer
+from oauthkit.testing.logout_endpoint import logout_answer
 from oauthkit.testing.metadata_endpoint import is_for_metadata, metadata_answer
 from oauthkit.testing.mounts import AppTransport, ASGIApp, mount_on_respx
 from oauthkit.testing.reading import (
@@ -33,12 +34,23 @@ from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
 from oauthkit.testing.revocation_endpoint import revocation_answer
 from oauthkit.testing.sockets import LoopbackServer
 from oauthkit.testing.state import AuthorizationServerState
+from oauthkit.testing.userinfo_endpoint import userinfo_answer
 
 if TYPE_CHECKING:
     import respx
 
 
-Endpoint = Literal["token", "authorize", "device", "revoke", "introspect", "metadata", "jwks"]
+Endpoint = Literal[
+    "token",
+    "authorize",
+    "device",
+    "revoke",
+    "introspect",
+    "userinfo",
+    "logout",
+    "metadata",
+    "jwks",
+]
 """What the authorization server has, each with faults on demand."""
 
 
@@ -96,8 +108,8 @@ class FakeAuthorizationServer(AuthorizationServerState):
         extra: Further members of every token answer; they replace others of the same name.
         dialect: How token requests are read and answers written: one of
             `oauthkit.testing.dialects`, by the RFC unless given.
-        claims: Further claims of ID Tokens, such as `email`; they replace others of the same name,
-            and None leaves one out.
+        claims: Further claims of ID Tokens and of `/userinfo`, such as `email`; they replace others
+            of the same name, and None leaves one out.
         keys: What ID Tokens are signed with; `fake.keys.algorithm = "ES256"`, `fake.keys.rotate()`.
         edit_id_token: Called with each ID Token before it is signed, to make one that is wrong: it
             changes the header, the claims or the key, or returns what is sent in its place.
@@ -379,6 +391,8 @@ _ANSWERS: Final[
     "revoke": revocation_answer,
     "introspect": introspection_answer,
     "device": device_answer,
+    "userinfo": userinfo_answer,
+    "logout": logout_answer,
     "metadata": _metadata_answer,
     "jwks": _keys_answer,
 }

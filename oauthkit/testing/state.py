@@ -113,6 +113,8 @@ class AuthorizationServerState(Settings):
             revocation_endpoint=f"{self.issuer}/revoke",
             introspection_endpoint=f"{self.issuer}/introspect",
             device_authorization_endpoint=f"{self.issuer}/device",
+            userinfo_endpoint=f"{self.issuer}/userinfo",
+            end_session_endpoint=f"{self.issuer}/logout",
             code_challenge_methods_supported=("S256",),
             authorization_response_iss_parameter_supported=True,
         )

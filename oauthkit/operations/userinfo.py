@@ -1,0 +1,123 @@
+"""Claims about who has logged in, as the server knows them now (OpenID Connect Core §5.3)."""
+
+import time
+from functools import partial
+from typing import Any, Final, Literal
+
+from oauthkit.clock import Clock
+from oauthkit.errors import ConfigurationError
+from oauthkit.exchange import Question
+from oauthkit.kinds import check_kind
+from oauthkit.operations.asking import Issuer, exchange_over
+from oauthkit.protocol.client_auth import Authentication
+from oauthkit.protocol.grants import Repeat
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.token import Token
+from oauthkit.protocol.userinfo import (
+    ENDPOINT,
+    UserInfo,
+    build_userinfo_request,
+    parse_userinfo_response,
+)
+from oauthkit.transport import AsyncHTTPClient
+
+_NAME: Final = "fetch_userinfo"
+
+
+async def fetch_userinfo(
+    http: AsyncHTTPClient[Any],
+    server: Issuer,
+    token: Token,
+    subject: str | None = None,
+    *,
+    unverified_subject: bool = False,
+    method: Literal["GET", "POST"] = "GET",
+    in_body: bool = False,
+    timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own
+    clock: Clock = time,
+) -> UserInfo:
+    """Ask for the claims about who a token speaks for (OpenID Connect Core §5.3).
+
+    The token goes into the `Authorization` header, and never into the URL. No redirect is followed,
+    and no reference to claims elsewhere.
+
+    Example:
+        ::
+
+            userinfo = await fetch_userinfo(http, server, await session.token(), subject="ada")
+            print(userinfo.claims.get("email"))
+
+    Args:
+        http: Whose connections are used.
+        server: Who is asked: a server with a `userinfo_endpoint`, or `Discovered`.
+        token: What allows it, of type Bearer and with the scope `openid`.
+        subject: Whom the claims must be about: the `subject` of the verified ID Token that came
+            with the token.
+        unverified_subject: Take claims about whoever it is, where there is no ID Token. Who shows
+            this application a token that was issued to another one is taken for its owner then, so
+            it is for tokens that came from the server itself, in answer to this application.
+        method: `POST` for servers that want it.
+        in_body: Put the token into the body of a POST, for servers that read it there alone.
+        timeout: Seconds for all of it. A request that may have been sent is not sent again.
+        clock: Tells the time.
+
+    Raises:
+        ErrorResponse: The server said no; `error` is `invalid_token` or `insufficient_scope`, for
+            example (RFC 6750 §3.1).
+        ResponseError: The claims are about another one, or nobody, and are not shown; the token is
+            not of type Bearer; or the server answered otherwise, or cannot now.
+        TransportError: It did not answer.
+        ConfigurationError: It has no UserInfo endpoint, there is nothing to compare the subject
+            with, or something else does not fit; nothing was sent.
+    """
+    check_kind(f"{_NAME}: token", token, Token)
+    check_kind(f"{_NAME}: subject=", subject, str | None)
+    check_kind(f"{_NAME}: unverified_subject=", unverified_subject, bool)
+    check_kind(f"{_NAME}: in_body=", in_body, bool)
+    exchange = exchange_over(_NAME, http, server, None, timeout=timeout, clock=clock)
+    _check_subject(subject, unverified=unverified_subject)
+    _check_method(method, in_body=in_body)
+    found = await exchange.found(seconds=timeout)
+    question = Question(
+        server=found,
+        endpoint=found.endpoint(ENDPOINT),
+        build=partial(_build, found, token, method=method, in_body=in_body),
+        parse=partial(_parsed, subject),
+        repeat=Repeat.NEVER,
+        name=ENDPOINT,
+    )
+    return await exchange.ask(question)
+
+
+def _check_subject(subject: str | None, *, unverified: bool) -> None:
+    if subject == "" or (subject is None and not unverified):
+        message = (
+            "fetch_userinfo compares the claims' sub with that of the ID Token, so that nobody's "
+            "claims are taken for another's (OpenID Connect Core §5.3.2); give subject=, such as "
+            "identity.subject, or say unverified_subject=True where there is no ID Token"
+        )
+        raise ConfigurationError(message)
+
+
+def _check_method(method: object, *, in_body: bool) -> None:
+    if method not in {"GET", "POST"}:
+        message = 'fetch_userinfo: method= is "GET" or "POST" (OpenID Connect Core §5.3.1)'
+        raise ConfigurationError(message)
+    if in_body and method != "POST":
+        message = 'in_body=True needs method="POST": a GET has no body (RFC 6750 §2.2)'
+        raise ConfigurationError(message)
+
+
+def _build(
+    server: AuthorizationServer, token: Token, _: Authentication, *, method: str, in_body: bool
+) -> HTTPRequest:
+    return build_userinfo_request(server, token, method=method, in_body=in_body)
+
+
+def _parsed(
+    subject: str | None, response: HTTPResponse, request: HTTPRequest, requested_at: float
+) -> UserInfo:
+    return parse_userinfo_response(
+        response, subject=subject, requested_at=requested_at, secrets=request.secrets
+    )
