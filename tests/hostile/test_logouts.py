@@ -1,14 +1,19 @@
-"""Logout Tokens of a provider that misbehaves: each is rejected, and nobody is logged out."""
+"""Logouts of a provider that misbehaves: what is wrong is rejected, and nobody is logged out."""
 
 from http import HTTPStatus
+from typing import Final
 
-from oauthkit import InvalidJWT, LogoutToken, verify_logout_token
+import pytest
+
+from oauthkit import CallbackError, InvalidJWT, LogoutRequest, LogoutToken, verify_logout_token
 from oauthkit.jose.issuing import new_key
 from oauthkit.protocol.id_token import LOGOUT_EVENT
 from oauthkit.protocol.jwt import compact, signing_input
 from oauthkit.testing.id_tokens import Draft, Edit
 from tests.hostile.modules import RP, module
 from tests.hostile.world import Party, more_of, says
+
+BYE: Final = "https://app.example/bye"
 
 
 async def told(rp: Party, edit: Edit | None) -> tuple[HTTPStatus, LogoutToken | None]:
@@ -100,3 +105,44 @@ async def test_another_event_is_refused(rp: Party) -> None:
 async def test_another_issuer_is_refused(rp: Party) -> None:
     """BL-05, AT-84."""
     await refused(rp, more_of("iss"))
+
+
+# The browser logs out at the provider
+
+
+async def returned(rp: Party) -> tuple[LogoutRequest, str]:
+    """Log in, log out, and return where the provider sends the browser back."""
+    result = await rp.log_in()
+    logout = LogoutRequest.new(
+        await rp.known(), post_logout_redirect_uri=BYE, id_token=result.token.id_token
+    )
+    page = await rp.browser.get(logout.url)
+    return logout, str(page.headers["location"])
+
+
+@module(f"{RP}-rp-init-logout", server="ends its session", client="knows the return")
+async def test_a_logout_at_the_provider_comes_back(rp: Party) -> None:
+    """LO-01."""
+    logout, location = await returned(rp)
+
+    logout.accept(location)
+    assert location.startswith(f"{BYE}?state=")
+    assert rp.fake.families_alive == 0
+
+
+@module(f"{RP}-rp-init-logout-other-state", server="another `state`", client="refuses the return")
+async def test_a_return_with_another_state_is_refused(rp: Party) -> None:
+    """LO-03."""
+    logout, location = await returned(rp)
+
+    with pytest.raises(CallbackError, match="not that of this logout"):
+        logout.accept(f"{location}1")
+
+
+@module(f"{RP}-rp-init-logout-no-state", server="no `state`", client="refuses the return")
+async def test_a_return_without_a_state_is_refused(rp: Party) -> None:
+    """LO-03."""
+    logout, _ = await returned(rp)
+
+    with pytest.raises(CallbackError, match="the state is missing"):
+        logout.accept(BYE)
