@@ -11,7 +11,8 @@ from oauthkit.errors import InvalidJWT, OAuthKitError
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
-from oauthkit.operations.id_token import check_verifiable, verify_id_token
+from oauthkit.operations.id_token import verify_id_token
+from oauthkit.operations.verifying import check_verifiable
 from oauthkit.protocol.authorization import AuthorizationRequest, Callback
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.client_metadata import ClientMetadata

@@ -9,7 +9,7 @@ from oauthkit.clock import Clock
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
-from oauthkit.operations.id_token import Verifier, expected_of, silent
+from oauthkit.operations.verifying import Verifier, expected_of, silent
 from oauthkit.protocol.client_auth import ClientAuth, PublicClient
 from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.id_token import LEEWAY
@@ -70,7 +70,7 @@ async def verify_logout_token(
     known = await exchange.found(seconds=timeout)
     client_auth = PublicClient(client) if isinstance(client, str) else client
     expected = expected_of(server, known, client_auth, leeway=leeway)
-    verifier = Verifier(http, known, client_auth, client_metadata, ends=ends, clock=clock)
+    verifier = Verifier(http, server, known, client_auth, client_metadata, ends=ends, clock=clock)
     token = await verifier.signed(
         verifier.decrypted(logout_token, name="the Logout Token"),
         name="the Logout Token",
