@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from oauthkit.operations.introspection import introspect
     from oauthkit.operations.introspection_cache import IntrospectionCache
     from oauthkit.operations.login import LoggedIn, complete_login
-    from oauthkit.operations.logout import verify_logout_token
+    from oauthkit.operations.logout import LoggedOut, complete_logout, verify_logout_token
     from oauthkit.operations.revocation import revoke
     from oauthkit.operations.token import fetch_token
     from oauthkit.operations.userinfo import fetch_userinfo
@@ -151,6 +151,7 @@ __all__ = [
     "LeaseTaken",
     "LeasedSingleUseStore",
     "LoggedIn",
+    "LoggedOut",
     "LogoutIndex",
     "LogoutRequest",
     "LogoutToken",
@@ -194,6 +195,7 @@ __all__ = [
     "XMLRequest",
     "__version__",
     "complete_login",
+    "complete_logout",
     "discover",
     "end_session_url",
     "fetch_token",
@@ -241,7 +243,7 @@ _NAMES: Final = {
     "oauthkit.operations.introspection": ("introspect",),
     "oauthkit.operations.introspection_cache": ("IntrospectionCache",),
     "oauthkit.operations.login": ("LoggedIn", "complete_login"),
-    "oauthkit.operations.logout": ("verify_logout_token",),
+    "oauthkit.operations.logout": ("LoggedOut", "complete_logout", "verify_logout_token"),
     "oauthkit.operations.revocation": ("revoke",),
     "oauthkit.operations.device": ("poll_device_login", "start_device_login"),
     "oauthkit.operations.token": ("fetch_token",),

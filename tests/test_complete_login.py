@@ -26,8 +26,11 @@ from oauthkit import (
     InvalidGrant,
     InvalidJWT,
     LoggedIn,
+    MemorySingleUseStore,
     PublicClient,
+    Recovery,
     ResponseError,
+    StoreError,
     TransportError,
     complete_login,
     verify_id_token,
@@ -485,3 +488,134 @@ async def test_a_secret_that_is_long_enough_is_the_key_of_a_mac_where_one_is_reg
                 client_metadata=metadata,
                 clock=fake.clock,
             )
+
+
+# Accepted once, in all processes
+
+
+class Unreachable:
+    """A store of what was used that is away."""
+
+    async def claim(self, name: str, /, *, expires_at: float) -> bool:
+        message = "the store is away"
+        raise StoreError(message)
+
+
+@attrs.frozen
+class UsedElsewhere:
+    """A store in which another process has noted everything already."""
+
+    asked: list[tuple[str, float]] = attrs.field(factory=list[tuple[str, float]])
+
+    async def claim(self, name: str, /, *, expires_at: float) -> bool:
+        self.asked.append((name, expires_at))
+        return False
+
+
+@pytest.mark.parametrize("now", [None, 0.0])
+async def test_a_login_that_another_process_has_accepted_is_refused_and_nothing_sent(
+    world: World, now: float | None
+) -> None:
+    """AT-12."""
+    used = UsedElsewhere()
+    wishes: Any = {} if now is None else {"now": world.fake.clock.time()}
+    login = await world.begun(**wishes)
+
+    with pytest.raises(CallbackError, match="accepted before"):
+        await world.complete(login, used=used)
+
+    ends = world.fake.clock.time() + 86_400 if now is None else login.expires_at
+    assert used.asked == [(login.once_id, ends)]
+    assert world.fake.token_requests == []
+
+
+async def test_a_login_is_noted_before_its_code_is_sent(world: World) -> None:
+    used = MemorySingleUseStore(clock=world.fake.clock.time)
+    login = await world.begun()
+
+    result = await world.complete(login, used=used)
+
+    assert result.identity is not None
+    assert not await used.claim(login.once_id, expires_at=world.fake.clock.time() + 60)
+
+
+async def test_a_forged_callback_does_not_use_a_login_up_elsewhere(world: World) -> None:
+    used, login = UsedElsewhere(), await world.begun()
+
+    with pytest.raises(CallbackError, match="state"):
+        await world.complete(login, "?code=stolen&state=forged", used=used)
+
+    assert used.asked == []
+
+
+async def test_what_cannot_be_noted_is_not_used_and_leads_to_a_new_login(world: World) -> None:
+    with pytest.raises(StoreError, match="away") as caught:
+        await world.complete(await world.begun(), used=Unreachable())
+
+    assert caught.value.recovery is Recovery.REAUTHORIZE
+    assert world.fake.token_requests == []
+
+
+# A server that moves
+
+
+@pytest.mark.parametrize("gone", [True, False])
+async def test_keys_that_have_moved_are_found_where_the_metadata_has_them_by_now(
+    *, gone: bool
+) -> None:
+    """The old place has nothing any more, or still the old keys."""
+    fake, elsewhere = new_fake(), new_fake(issuer="https://keys.example")
+    elsewhere.keys = fake.keys
+    old = fake.keys.jwks()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "keys.example":
+            return await elsewhere.transport().handle_async_request(request)
+        if request.url.path == "/jwks" and fake.keys.number > 1:
+            return httpx.Response(404) if gone else httpx.Response(200, json=old)
+        return await fake.transport().handle_async_request(request)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        world = World(fake, http, Discovered(fake.issuer, clock=fake.clock))
+        await world.log_in()
+        fake.keys.rotate()
+        fake.metadata = {"jwks_uri": "https://keys.example/jwks"}
+        fake.advance(31)  # it was not looked at a moment ago
+
+        assert (await world.log_in()).identity is not None
+        assert len(fake.metadata_requests) == 2
+
+
+async def test_a_key_that_is_nowhere_is_refused_wherever_the_metadata_points() -> None:
+    fake = new_fake()
+    async with httpx.AsyncClient(transport=fake.transport()) as http:
+        world = World(fake, http, Discovered(fake.issuer, clock=fake.clock))
+        await world.log_in()
+        fake.advance(31)
+
+        def edit(draft: Draft) -> None:
+            draft.header["kid"] = "nowhere"
+
+        fake.edit_id_token = edit
+        for _ in range(3):
+            with pytest.raises(InvalidJWT, match="not good for any key"):
+                await world.log_in()
+        assert (len(fake.metadata_requests), world.fetched) == (2, 2)
+
+
+async def test_a_function_of_the_callers_that_fails_costs_no_token() -> None:
+    fake = new_fake()
+
+    def accept(issuer: str) -> bool:
+        message = "a fault of the caller's"
+        raise LookupError(message)
+
+    async with httpx.AsyncClient(transport=fake.transport()) as http:
+        issuer = Discovered(fake.issuer, accept_issuer=accept, clock=fake.clock)
+        world = World(fake, http, issuer)
+        fake.claims = {"iss": f"{fake.issuer}/tenant"}
+        result = await world.log_in()
+
+    assert result.identity is None
+    assert isinstance(result.not_verified, ConfigurationError)
+    assert "LookupError" in str(result.not_verified)

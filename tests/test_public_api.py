@@ -56,6 +56,7 @@ NAMES = [
     "LeaseTaken",
     "LeasedSingleUseStore",
     "LoggedIn",
+    "LoggedOut",
     "LogoutIndex",
     "LogoutRequest",
     "LogoutToken",
@@ -99,6 +100,7 @@ NAMES = [
     "XMLRequest",
     "__version__",
     "complete_login",
+    "complete_logout",
     "discover",
     "end_session_url",
     "fetch_token",
@@ -263,15 +265,19 @@ SIGNATURES = {
     ),
     oauthkit.fetch_token: "http, server, client_auth, grant, *, timeout=, clock=",
     oauthkit.complete_login: (
-        "http, server, client_auth, login, callback, *, method=, content_type=, client_metadata=, "
-        "leeway=, timeout=, clock="
+        "http, server, client_auth, login, callback, *, method=, content_type=, used=, "
+        "client_metadata=, leeway=, timeout=, clock="
     ),
     oauthkit.verify_id_token: (
         "http, server, client_auth, id_token, *, nonce=, max_age=, acr_values=, access_token=, "
         "follows=, client_metadata=, leeway=, timeout=, clock="
     ),
     oauthkit.verify_logout_token: (
-        "http, server, client, logout_token, *, client_metadata=, leeway=, timeout=, clock="
+        "http, server, client, logout_token, *, used=, client_metadata=, leeway=, timeout=, clock="
+    ),
+    oauthkit.complete_logout: (
+        "http, server, client_auth, logout_token, *, store, index, used=, client_metadata=, "
+        "leeway=, timeout=, clock="
     ),
     oauthkit.ClientMetadata: (
         "*, id_token_signed_response_alg=, id_token_encrypted_response_alg=, "

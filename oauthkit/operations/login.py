@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.errors import InvalidJWT, OAuthKitError
+from oauthkit.errors import CallbackError, InvalidJWT, OAuthKitError, Recovery, StoreError
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
@@ -18,10 +18,13 @@ from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.id_token import LEEWAY, Identity, check_leeway
 from oauthkit.protocol.token import Token
+from oauthkit.stores.single_use import SingleUseStore
 from oauthkit.transport import AsyncHTTPClient
 
 _LOGGER: Final = logging.getLogger("oauthkit")
 _NOTHING: Final = ClientMetadata()
+_LONGEST_LIFE: Final = 86_400.0
+"""Seconds for which the end of a login is remembered that has no end of its own."""
 
 
 @attrs.frozen
@@ -50,6 +53,7 @@ async def complete_login(
     *,
     method: str | None = None,
     content_type: str | None = None,
+    used: SingleUseStore | None = None,
     client_metadata: ClientMetadata = _NOTHING,
     leeway: float = LEEWAY,
     timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own, for the token and for the keys
@@ -78,6 +82,9 @@ async def complete_login(
         callback: The callback's parameters, as for `AuthorizationRequest.accept`.
         method: The HTTP method that the callback came by, likewise.
         content_type: The `Content-Type` header of a callback that was posted, likewise.
+        used: Where it is remembered that the login was accepted, for more processes than this one.
+            It is asked once the callback is known to belong to the login, and before the code is
+            sent.
         client_metadata: What was registered for this client beyond what everybody has.
         leeway: Seconds by which the two clocks may differ, 600 at most.
         timeout: Seconds for the token, and as many for the keys.
@@ -90,12 +97,14 @@ async def complete_login(
             that came with it is not used.
         TransportError: The token endpoint did not answer.
         ReauthorizationRequired: The code was sent before.
+        StoreError: `used` could not say; nothing was sent, and the login has to be begun anew.
         ConfigurationError: Something does not fit; nothing was sent.
     """
     check_kind("complete_login: login", login, AuthorizationRequest)
     check_kind("complete_login: client_auth", client_auth, ClientAuth)
     check_kind("complete_login: client_metadata=", client_metadata, ClientMetadata)
     check_kind("complete_login: leeway=", leeway, float)
+    check_kind("complete_login: used=", used, SingleUseStore | None)
     check_leeway(leeway)
     exchange = exchange_over(
         "complete_login", http, server, client_auth, timeout=timeout, clock=clock
@@ -109,6 +118,8 @@ async def complete_login(
         grant = login.accept(callback, now=now, method=method, content_type=content_type)
     finally:
         del callback  # a traceback that shows local values would show it
+    if used is not None:
+        await _claim(used, login, now=now)
     token = await exchange.token(grant)
     if login.nonce is None:
         return LoggedIn(token)
@@ -139,3 +150,21 @@ async def complete_login(
         _LOGGER.warning("who has logged in could not be verified: %s", error)
         return LoggedIn(token, not_verified=error)
     return LoggedIn(token, identity)
+
+
+async def _claim(used: SingleUseStore, login: AuthorizationRequest, *, now: float) -> None:
+    """Note for all processes that a login was accepted.
+
+    Raises:
+        CallbackError: It was accepted before, by another process.
+        StoreError: That could not be found out.
+    """
+    ends = login.expires_at or now + _LONGEST_LIFE
+    try:
+        first = await used.claim(login.once_id, expires_at=ends)
+    except StoreError as error:
+        error.recovery = Recovery.REAUTHORIZE  # this process accepts the login no more
+        raise
+    if not first:
+        message = "this login was accepted before; start a new one (RFC 6749 §4.1.2)"
+        raise CallbackError(message)
