@@ -121,6 +121,7 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
             "signer": KeySigner(CLIENT_KEY),
             "callback": callback,
             "form": {"logout_token": fake.logout_token("ada")},
+            "index": oauthkit.MemoryLogoutIndex(),
             "key": "ada",
             "request": SimpleNamespace(url=callback),
             "token": oauthkit.Token("a", id_token=fake.draft(asked, began=time.time()).signed()),

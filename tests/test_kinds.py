@@ -1,6 +1,7 @@
 """A wrong kind of thing, thrown at each parameter of the public API."""
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, TypedDict, cast
 
@@ -126,6 +127,17 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
         },
     ),
     (PublicClient, {"client_id": "app"}),
+    (
+        oauthkit.ClientMetadata,
+        {
+            "id_token_signed_response_alg": "ES256",
+            "id_token_encrypted_response_alg": "RSA-OAEP",
+            "id_token_encrypted_response_enc": "A128GCM",
+            "userinfo_signed_response_alg": "ES256",
+            "introspection_signed_response_alg": "ES256",
+            "decryption_keys": [],
+        },
+    ),
     (ClientSecretBasic, {"client_id": "app", "client_secret": "s", "raw": True}),
     (ClientSecretPost, {"client_id": "app", "client_secret": "s"}),
     (
@@ -354,16 +366,106 @@ async def test_another_key_of_a_wrong_kind_is_refused_at_once(name: str) -> None
         session.for_key(**wrong)
 
 
-@pytest.mark.parametrize("name", ["http", "server", "client_auth", "grant", "timeout", "clock"])
-async def test_fetch_token_refuses_a_wrong_kind_before_anything_is_sent(name: str) -> None:
-    good = {n: ALL[n] for n in ("http", "server", "client_auth", "grant")}
-    wrong: Any = {**good, name: Stranger()}
+ASKED: dict[str, Any] = {**ALL, "timeout": 1.0, "clock": time, "http": httpx.AsyncClient()}
+LOGIN = AuthorizationRequest.new(SERVER, "app", redirect_uri="https://app.example/callback")
+DEVICE_LOGIN = oauthkit.DeviceLogin(
+    device_code="d",
+    user_code="u",
+    verification_uri="https://auth.example/device",
+    token_endpoint=URL,
+    expires_at=1.0,
+)
+LOOKED: dict[str, Any] = {"client_metadata": oauthkit.ClientMetadata(), "leeway": 1.0}
+OPERATIONS: list[tuple[Callable[..., Awaitable[object]], dict[str, Any]]] = [
+    (fetch_token, {"grant": GRANT}),
+    (
+        oauthkit.complete_login,
+        {
+            **LOOKED,
+            "login": LOGIN,
+            "callback": "?code=1",
+            "method": "GET",
+            "content_type": None,
+            "used": None,
+        },
+    ),
+    (
+        oauthkit.verify_id_token,
+        {
+            **LOOKED,
+            "id_token": "i",
+            "nonce": "n",
+            "max_age": 1,
+            "acr_values": ["a"],
+            "access_token": "a",
+            "follows": None,
+        },
+    ),
+    (oauthkit.verify_logout_token, {**LOOKED, "client": "c", "logout_token": "l", "used": None}),
+    (
+        oauthkit.complete_logout,
+        {
+            **LOOKED,
+            "logout_token": "l",
+            "store": MemoryStore(),
+            "index": oauthkit.MemoryLogoutIndex(),
+            "used": None,
+        },
+    ),
+    (
+        oauthkit.start_device_login,
+        {"scope": None, "resource": None, "additional": None},
+    ),
+    (
+        oauthkit.poll_device_login,
+        {"login": DEVICE_LOGIN, "shortest_interval": 1.0, "additional": None},
+    ),
+    (oauthkit.revoke, {"token_text": "t", "hint": None}),
+    (
+        oauthkit.introspect,
+        {"token_text": "t", "hint": None, "access_token": None, "cache": None},
+    ),
+    (
+        oauthkit.fetch_userinfo,
+        {
+            "token": Token("t"),
+            "subject": "ada",
+            "unverified_subject": False,
+            "method": "GET",
+            "in_body": False,
+        },
+    ),
+]
+"""What is asked of a server, with arguments that it takes beside those that all of them take."""
 
-    with pytest.raises(ConfigurationError, match=r"not .*Stranger") as caught:
-        await fetch_token(**wrong)
 
-    assert name in str(caught.value) or "httpx.AsyncClient" in str(caught.value)
-    assert CANARY not in str(caught.value)
+def asked(function: Callable[..., Awaitable[object]], given: dict[str, Any]) -> dict[str, Any]:
+    names = inspect.signature(function).parameters
+    return {**{name: value for name, value in ASKED.items() if name in names}, **given}
+
+
+@pytest.mark.parametrize(
+    "operation, given, name",
+    [
+        pytest.param(function, asked(function, given), name, id=f"{function.__name__}-{name}")
+        for function, given in OPERATIONS
+        for name in asked(function, given)
+    ],
+)
+async def test_an_operation_refuses_a_wrong_kind_before_anything_is_sent(
+    operation: Callable[..., Awaitable[object]], given: dict[str, Any], name: str
+) -> None:
+    with pytest.raises((ConfigurationError, oauthkit.CallbackError)) as caught:
+        await operation(**{**given, name: Stranger()})
+
+    said = str(caught.value)
+    assert name in said or (name == "http" and "httpx.AsyncClient" in said)
+    assert CANARY not in said
+
+
+def test_every_argument_of_an_operation_is_thrown_at() -> None:
+    for function, given in OPERATIONS:
+        assert inspect.signature(function).parameters.keys() == asked(function, given).keys()
 
 
 @pytest.mark.parametrize("wrong", [{"session": Stranger()}, {"in_use": Stranger()}])
@@ -422,6 +524,10 @@ async def test_a_service_refuses_what_is_no_session(
         await service(httpx.AsyncClient(), **good)
 
 
+def is_grant(function: object) -> bool:
+    return isinstance(function, type) and issubclass(function, oauthkit.GrantStrategy)
+
+
 def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
     """A parameter that comes later is in the tables above, or here with the reason."""
     thrown: dict[Any, set[str]] = {}
@@ -434,7 +540,7 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
     }  # fmt: skip
     for function, names in thrown.items():
         parameters = set(inspect.signature(function).parameters) - elsewhere
-        if function in {RefreshToken, AuthorizationCode, ResourceOwnerPassword, OwnGrant}:
+        if function is not ClientCredentials and is_grant(function):
             # of their base, as ClientCredentials
             parameters -= {"request_format", "additional", "refresh_additional"}
         assert parameters - names == set(), function
@@ -446,19 +552,25 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
         and value not in thrown
     } == {
         discover,  # tests/test_discovery.py
-        fetch_token,
         keeper,
+        *(function for function, _ in OPERATIONS),
+        oauthkit.Identity,  # what a server says
+        oauthkit.LogoutToken,  # the same
+        oauthkit.LoggedIn,  # what an operation gives
+        oauthkit.LoggedOut,
+        oauthkit.DeviceLogin,
         oauthkit.Introspection,  # what a server says
         oauthkit.UserInfo,  # the same
         oauthkit.LogoutRequest,  # `new` makes it
         oauthkit.end_session_url,  # tests/protocol/test_logout.py
-        oauthkit.fetch_userinfo,  # tests/test_userinfo.py
-        oauthkit.introspect,  # tests/test_introspection.py
-        oauthkit.revoke,  # tests/test_revocation.py
         secret,
+        oauthkit.TokenExchange,  # says more than a kind: tests/protocol/test_token_exchange.py
+        oauthkit.SAML2Bearer,  # the same: tests/protocol/test_assertion_grants.py
+        oauthkit.JWTBearer,
         ErrorRule,  # says more than a kind: tests/protocol/test_refusals.py
         oauthkit.Rejection,  # the same: tests/protocol/test_rejection.py
         AuthorizationRequest,  # `new` makes it
+        oauthkit.AnonymousClient,  # takes nothing
         oauthkit.Authentication,
         oauthkit.Challenge,
         oauthkit.FormRequest,

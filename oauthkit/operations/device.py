@@ -68,6 +68,8 @@ async def start_device_login(
         ConfigurationError: Something does not fit; nothing was sent.
     """
     check_kind("start_device_login: client_auth", client_auth, ClientAuth)
+    check_kind("start_device_login: scope=", scope, str | Iterable | None)
+    check_kind("start_device_login: resource=", resource, str | Iterable | None)
     check_kind("start_device_login: additional=", additional, Mapping | None)
     name = "start_device_login"
     exchange = exchange_over(name, http, server, client_auth, timeout=timeout, clock=clock)

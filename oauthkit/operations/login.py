@@ -104,6 +104,8 @@ async def complete_login(
     check_kind("complete_login: client_auth", client_auth, ClientAuth)
     check_kind("complete_login: client_metadata=", client_metadata, ClientMetadata)
     check_kind("complete_login: leeway=", leeway, float)
+    check_kind("complete_login: method=", method, str | None)
+    check_kind("complete_login: content_type=", content_type, str | None)
     check_kind("complete_login: used=", used, SingleUseStore | None)
     check_leeway(leeway)
     exchange = exchange_over(
