@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     from oauthkit.operations.introspection_cache import IntrospectionCache
     from oauthkit.operations.login import LoggedIn, complete_login
     from oauthkit.operations.logout import LoggedOut, complete_logout, verify_logout_token
+    from oauthkit.operations.registered_client import RegisteredClient
+    from oauthkit.operations.registration import (
+        delete_registration,
+        read_registration,
+        register_client,
+        update_registration,
+    )
     from oauthkit.operations.revocation import revoke
     from oauthkit.operations.token import fetch_token
     from oauthkit.operations.userinfo import fetch_userinfo
@@ -168,6 +175,7 @@ __all__ = [
     "RedisSingleUseStore",
     "RedisStore",
     "RefreshToken",
+    "RegisteredClient",
     "Rejection",
     "RenewalPolicy",
     "Repeat",
@@ -196,6 +204,7 @@ __all__ = [
     "__version__",
     "complete_login",
     "complete_logout",
+    "delete_registration",
     "discover",
     "end_session_url",
     "fetch_token",
@@ -204,12 +213,15 @@ __all__ = [
     "keeper",
     "parse_challenges",
     "poll_device_login",
+    "read_registration",
+    "register_client",
     "rename_fields",
     "revoke",
     "secret",
     "servers_by_issuer",
     "start_device_login",
     "third_party_login",
+    "update_registration",
     "verify_id_token",
     "verify_logout_token",
 ]
@@ -246,6 +258,13 @@ _NAMES: Final = {
     "oauthkit.operations.logout": ("LoggedOut", "complete_logout", "verify_logout_token"),
     "oauthkit.operations.revocation": ("revoke",),
     "oauthkit.operations.device": ("poll_device_login", "start_device_login"),
+    "oauthkit.operations.registered_client": ("RegisteredClient",),
+    "oauthkit.operations.registration": (
+        "delete_registration",
+        "read_registration",
+        "register_client",
+        "update_registration",
+    ),
     "oauthkit.operations.token": ("fetch_token",),
     "oauthkit.operations.userinfo": ("fetch_userinfo",),
     "oauthkit.protocol.assertion_grants": ("SAML2Bearer",),

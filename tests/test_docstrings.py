@@ -120,6 +120,7 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
             "publish": print,
             "signer": KeySigner(CLIENT_KEY),
             "callback": callback,
+            "client": await oauthkit.register_client(http, fake.server, {}),
             "form": {"logout_token": fake.logout_token("ada")},
             "index": oauthkit.MemoryLogoutIndex(),
             "key": "ada",

@@ -73,6 +73,7 @@ NAMES = [
     "RedisSingleUseStore",
     "RedisStore",
     "RefreshToken",
+    "RegisteredClient",
     "Rejection",
     "RenewalPolicy",
     "Repeat",
@@ -101,6 +102,7 @@ NAMES = [
     "__version__",
     "complete_login",
     "complete_logout",
+    "delete_registration",
     "discover",
     "end_session_url",
     "fetch_token",
@@ -109,12 +111,15 @@ NAMES = [
     "keeper",
     "parse_challenges",
     "poll_device_login",
+    "read_registration",
+    "register_client",
     "rename_fields",
     "revoke",
     "secret",
     "servers_by_issuer",
     "start_device_login",
     "third_party_login",
+    "update_registration",
     "verify_id_token",
     "verify_logout_token",
 ]
@@ -263,6 +268,20 @@ SIGNATURES = {
     oauthkit.poll_device_login: (
         "http, server, client_auth, login, *, shortest_interval=, additional=, timeout=, clock="
     ),
+    oauthkit.RegisteredClient: (
+        "*, client_id, client_secret=, client_secret_expires_at=, client_id_issued_at=, "
+        "registration_access_token=, registration_client_uri=, issuer=, metadata=, unknown="
+    ),
+    oauthkit.RegisteredClient.client_auth: "self, key=",
+    oauthkit.RegisteredClient.differences: "self, requested",
+    oauthkit.RegisteredClient.to_dict: "self",
+    oauthkit.RegisteredClient.from_dict: "data",
+    oauthkit.register_client: (
+        "http, server, metadata, *, initial_access_token=, timeout=, clock="
+    ),
+    oauthkit.read_registration: "http, server, client, *, timeout=, clock=",
+    oauthkit.update_registration: "http, server, client, metadata, *, timeout=, clock=",
+    oauthkit.delete_registration: "http, server, client, *, timeout=, clock=",
     oauthkit.fetch_token: "http, server, client_auth, grant, *, timeout=, clock=",
     oauthkit.complete_login: (
         "http, server, client_auth, login, callback, *, method=, content_type=, used=, "

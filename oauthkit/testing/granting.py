@@ -76,6 +76,10 @@ class Settings:
         """Return what an answer says beside the tokens: nothing, as a rule."""
         return {}
 
+    def is_registered(self, asked: "Asked") -> bool:
+        """Tell whether a client that was registered here proves who it is."""
+        return False
+
     @property
     def names(self) -> frozenset[str]:
         """What an assertion may call this server (RFC 7523 §3)."""
@@ -299,6 +303,8 @@ class Desk:
             RefusedError: It is another one, or one that does not prove who it is.
         """
         settings, came = self.settings, _way(asked)
+        if settings.is_registered(asked):
+            return
         if settings.auth_method not in {None, *_SHOWN[came]}:
             fault: str | None = f"this client is known by {settings.auth_method}"
         elif came == "client_assertion":

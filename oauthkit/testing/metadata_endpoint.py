@@ -37,6 +37,7 @@ def _document(state: AuthorizationServerState) -> Mapping[str, object]:
         "device_authorization_endpoint": state.server.device_authorization_endpoint,
         "userinfo_endpoint": state.server.userinfo_endpoint,
         "end_session_endpoint": state.server.end_session_endpoint,
+        "registration_endpoint": state.server.registration_endpoint,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "fragment", "form_post"],
         "claims_parameter_supported": True,

@@ -31,6 +31,7 @@ from oauthkit.testing.reading import (
     read_parameters,
 )
 from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
+from oauthkit.testing.registration_endpoint import registration_answer
 from oauthkit.testing.revocation_endpoint import revocation_answer
 from oauthkit.testing.sockets import LoopbackServer
 from oauthkit.testing.state import AuthorizationServerState
@@ -44,6 +45,7 @@ Endpoint = Literal[
     "token",
     "authorize",
     "device",
+    "register",
     "revoke",
     "introspect",
     "userinfo",
@@ -116,6 +118,8 @@ class FakeAuthorizationServer(AuthorizationServerState):
         device_expires_in: Seconds that a login on a device lasts.
         device_interval: Seconds between two requests of it, at least; who asks sooner is told
             `slow_down`, unless the clock stands. None is 5, and not said.
+        initial_access_token: What a client is registered with; None lets anybody register.
+        registered: Every client that was registered here, by its identifier, as it was answered.
         metadata: Further members of the metadata document; they replace others of the same name,
             and None leaves one out.
         authenticated_at: When the resource owner authenticated at the server, in seconds since the
@@ -295,7 +299,10 @@ class FakeAuthorizationServer(AuthorizationServerState):
         if Origin.of(request.url) != Origin.of(self.issuer):
             return None
         above, path = urlsplit(self.issuer).path, urlsplit(request.url).path
-        return _PATHS.get(path.removeprefix(above)) if path.startswith(above) else None
+        if not path.startswith(above):
+            return None
+        below = path.removeprefix(above)
+        return "register" if below.startswith("/register/") else _PATHS.get(below)
 
     def _answer_at(
         self, endpoint: Endpoint, request: HTTPRequest, *, instead: HTTPResponse | None = None
@@ -393,6 +400,7 @@ _ANSWERS: Final[
     "device": device_answer,
     "userinfo": userinfo_answer,
     "logout": logout_answer,
+    "register": registration_answer,
     "metadata": _metadata_answer,
     "jwks": _keys_answer,
 }

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from secrets import token_urlsafe
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -17,6 +17,7 @@ from oauthkit.protocol.client_auth import (
 from oauthkit.protocol.grants import ClientCredentials, GrantStrategy
 from oauthkit.protocol.id_token import LOGOUT_EVENT
 from oauthkit.protocol.messages import HTTPRequest
+from oauthkit.protocol.secret import secret
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import parse_token_response
@@ -24,7 +25,7 @@ from oauthkit.testing.client_assertions import ClientAssertions
 from oauthkit.testing.device_codes import DEVICE_CODE, DeviceCodes
 from oauthkit.testing.dialects import RFC_6749
 from oauthkit.testing.further_grants import FURTHER_GRANTS
-from oauthkit.testing.granting import Desk, Dialect, FurtherGrant, Settings
+from oauthkit.testing.granting import Asked, Desk, Dialect, FurtherGrant, Settings
 from oauthkit.testing.id_tokens import LIFE, Draft, Edit, SigningKeys, drafted, left_half
 from oauthkit.testing.ledger import Family, Ledger
 from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
@@ -50,6 +51,7 @@ class AuthorizationServerState(Settings):
     edit_id_token: Edit | None = None
     device_expires_in: float = 600.0
     device_interval: float | None = 5.0
+    initial_access_token: str | None = secret(default=None)
 
     token_requests: list[TokenRequest] = attrs.field(
         factory=list[TokenRequest], init=False, repr=False
@@ -60,6 +62,9 @@ class AuthorizationServerState(Settings):
     )
     api_requests: list[APIRequest] = attrs.field(factory=list[APIRequest], init=False, repr=False)
     _assertions: ClientAssertions = attrs.field(factory=ClientAssertions, init=False, repr=False)
+    registered: dict[str, dict[str, Any]] = attrs.field(
+        factory=dict[str, dict[str, Any]], init=False, repr=False
+    )
     device_codes: DeviceCodes = attrs.field(
         init=False,
         repr=False,
@@ -74,6 +79,15 @@ class AuthorizationServerState(Settings):
     def _new_desk(self) -> Desk:
         device = FurtherGrant(self.device_codes.issue)
         return Desk(self, self.dialect, {**FURTHER_GRANTS, DEVICE_CODE: device})
+
+    def is_registered(self, asked: Asked) -> bool:
+        """Tell whether a client that was registered here proves who it is, by its secret."""
+        body = asked.parameters.get("client_id"), asked.parameters.get("client_secret")
+        came = [body] if asked.credentials is None else [*asked.credentials]
+        return any(
+            (client["client_id"], client.get("client_secret")) in came
+            for client in self.registered.values()
+        )
 
     def approve_device(self, user_code: str) -> None:
         """Let the resource owner agree to a login on a device.
@@ -115,6 +129,7 @@ class AuthorizationServerState(Settings):
             device_authorization_endpoint=f"{self.issuer}/device",
             userinfo_endpoint=f"{self.issuer}/userinfo",
             end_session_endpoint=f"{self.issuer}/logout",
+            registration_endpoint=f"{self.issuer}/register",
             code_challenge_methods_supported=("S256",),
             authorization_response_iss_parameter_supported=True,
         )
