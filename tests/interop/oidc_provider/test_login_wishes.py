@@ -45,7 +45,7 @@ async def who(
 async def test_a_login_without_a_page_needs_a_visit_that_is_going_on(
     http: httpx.AsyncClient, server: AuthorizationServer, human: Human
 ) -> None:
-    """Login wishes: `prompt=none`."""
+    """Wishes of a login, such as `prompt`: `none`."""
     login = begun(server, prompt="none")
     callback = await human.visit(login.url, until=CALLBACK)
     with pytest.raises(InteractionRequired, match="login_required"):
@@ -62,7 +62,7 @@ async def test_a_login_without_a_page_needs_a_visit_that_is_going_on(
 async def test_a_person_authenticates_anew_where_that_is_asked_for(
     http: httpx.AsyncClient, server: AuthorizationServer, human: Human
 ) -> None:
-    """Login wishes: `max_age`, `prompt=login`."""
+    """Wishes of a login, such as `prompt`: `max_age`, `prompt=login`."""
     await who(http, server, human)
     for wish in ({"max_age": 0}, {"prompt": "login", "max_age": 60}):
         pages = len(human.pages)
@@ -77,7 +77,7 @@ async def test_a_person_authenticates_anew_where_that_is_asked_for(
 async def test_who_is_expected_stands_in_the_form(
     http: httpx.AsyncClient, server: AuthorizationServer, human: Human
 ) -> None:
-    """Login wishes: `login_hint`, `id_token_hint`."""
+    """Wishes of a login, such as `prompt`: `login_hint`, `id_token_hint`."""
     await who(http, server, human, login_hint="ada@example.com")
     assert 'value="ada@example.com"' in human.pages[0]
 
@@ -97,7 +97,7 @@ async def test_who_is_expected_stands_in_the_form(
 async def test_claims_are_asked_for_one_by_one(
     http: httpx.AsyncClient, server: AuthorizationServer, human: Human
 ) -> None:
-    """Login wishes: `claims`."""
+    """Wishes of a login, such as `prompt`: `claims`."""
     assert "email" not in (await who(http, server, human)).claims
 
     identity = await who(http, server, human, claims={"id_token": {"email": {"essential": True}}})
@@ -108,14 +108,14 @@ async def test_claims_are_asked_for_one_by_one(
 async def test_the_callback_is_posted_where_that_is_asked_for(
     http: httpx.AsyncClient, server: AuthorizationServer, human: Human
 ) -> None:
-    """Login wishes: `response_mode=form_post`."""
+    """Wishes of a login, such as `prompt`: `response_mode=form_post`."""
     assert (await who(http, server, human, response_mode="form_post")).subject == "ada"
 
 
 async def test_a_token_is_for_the_resource_that_was_asked_for(
     http: httpx.AsyncClient, server: AuthorizationServer, human: Human, oidc_provider: OIDCProvider
 ) -> None:
-    """Login wishes: `resource`, also in the refreshes that follow."""
+    """Wishes of a login, such as `prompt`: `resource`, also in the refreshes that follow."""
     login = begun(server, scope="read", resource="urn:interop:orders")
     callback = await human.visit(login.url, until=CALLBACK)
     token = await fetch_token(http, server, BASIC, login.accept(callback))
