@@ -25,8 +25,11 @@ from oauthkit import (
     Rejection,
     ResourceOwnerPassword,
     Token,
+    delete_registration,
     fetch_token,
     introspect,
+    read_registration,
+    register_client,
     revoke,
 )
 from tests.interop.human import Human
@@ -229,3 +232,20 @@ async def test_an_api_is_told_what_a_token_is_good_for(
     assert (said.active, said.scope, said.client_id) == (True, "read", "web")
     assert said.username == "ada"
     assert not (await introspect(http, server, api, "unknown")).active
+
+
+async def test_a_client_lives_as_it_is_registered(
+    http: httpx.AsyncClient, server: AuthorizationServer
+) -> None:
+    """Registration: from its beginning to its end."""
+    itself = {"grant_types": ["client_credentials"], "client_name": "Reporter"}
+    client = await register_client(http, server, itself)
+    grant = ClientCredentials(scope="read")
+    assert (await fetch_token(http, server, client.client_auth(), grant)).scope == "read"
+
+    client = await read_registration(http, server, client)
+    assert client.metadata["client_name"] == "Reporter"
+
+    await delete_registration(http, server, client)
+    with pytest.raises(InvalidClient):
+        await fetch_token(http, server, client.client_auth(), grant)

@@ -15,7 +15,11 @@ from oauthkit import (
     Discovered,
     InvalidJWT,
     LoggedIn,
+    MemoryLogoutIndex,
+    MemorySingleUseStore,
+    MemoryStore,
     complete_login,
+    complete_logout,
     verify_id_token,
     verify_logout_token,
 )
@@ -129,3 +133,30 @@ async def test_an_application_is_told_that_a_visit_is_over(
     assert said.expires_at > time.time()
     with pytest.raises(InvalidJWT):
         await verify_logout_token(http, server, told, str(result.token.id_token))
+
+
+async def test_the_tokens_of_who_has_logged_out_are_gone(
+    http: httpx.AsyncClient, server: AuthorizationServer, human: Human, backchannel: Backchannel
+) -> None:
+    """Back-channel logout: the tokens of that visit."""
+    told, store, index = ClientSecretBasic("told", SECRET), MemoryStore(), MemoryLogoutIndex()
+    result = await logged_in(http, server, human, told)
+    assert result.identity is not None
+    await store.save("visitor", result.token)
+    await index.add(
+        "visitor",
+        issuer=result.identity.issuer,
+        subject=result.identity.subject,
+        session_id=result.identity.claims["sid"],
+        expires_at=time.time() + 60,
+    )
+    await human.visit(server.endpoint("end_session_endpoint"))
+    came = backchannel.came.get_nowait()
+
+    used = MemorySingleUseStore()
+    done = await complete_logout(http, server, told, came, store=store, index=index, used=used)
+
+    assert {*done.keys} == {"visitor"}
+    assert await store.load("visitor") is None
+    with pytest.raises(InvalidJWT):  # it counts once
+        await complete_logout(http, server, told, came, store=store, index=index, used=used)
