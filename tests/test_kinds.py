@@ -192,6 +192,20 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
     ),
     (RefreshToken, {"refresh_token": "r", "scope": ["a"]}),
     (ResourceOwnerPassword, {"username": "ada", "password": "p", "scope": None}),
+    (
+        oauthkit.RegisteredClient,
+        {
+            "client_id": "a",
+            "client_secret": "s",
+            "client_secret_expires_at": 1,
+            "client_id_issued_at": 1,
+            "registration_access_token": "t",
+            "registration_client_uri": URL,
+            "issuer": URL,
+            "metadata": {},
+            "unknown": {},
+        },
+    ),
     (OwnGrant, {"assertion": "a", "hint": "h"}),
     (JSONRequest, {"content_type": "text/json"}),
     (XMLRequest, {"root": "r", "namespace": "n", "content_type": "text/xml"}),
@@ -552,6 +566,10 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
         and value not in thrown
     } == {
         discover,  # tests/test_discovery.py
+        oauthkit.register_client,  # tests/test_registration.py
+        oauthkit.read_registration,
+        oauthkit.update_registration,
+        oauthkit.delete_registration,
         keeper,
         *(function for function, _ in OPERATIONS),
         oauthkit.Identity,  # what a server says
