@@ -94,6 +94,10 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def _agreed(_: PendingDevice) -> bool:
+    return False
+
+
 @pytest.fixture
 async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[str, Any]]:
     """Have what the examples are about: a server, a login that came back, a session, a network."""
@@ -106,7 +110,7 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", answer)
     fake.keys.algorithm = "ES256"  # an RSA key takes long to be made
     fake.device_interval = 0
-    monkeypatch.setattr(PendingDevice, "waits", lambda self: False)
+    monkeypatch.setattr(PendingDevice, "waits", _agreed)
     login = oauthkit.AuthorizationRequest.new(
         fake.server, "reporter", redirect_uri="https://app.example/callback", scope="openid"
     )

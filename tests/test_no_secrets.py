@@ -22,9 +22,13 @@ from joserfc.jwk import ECKey
 import oauthkit
 from oauthkit.client_keys import ClientSecretJWT, PrivateKeyJWT
 from oauthkit.errors import OAuthKitError
+from oauthkit.jose.jwt_bearer import JWTBearer
 from oauthkit.operations import fetch_token
+from oauthkit.operations.registered_client import RegisteredClient
+from oauthkit.protocol.assertion_grants import SAML2Bearer
 from oauthkit.protocol.authorization import AuthorizationRequest
 from oauthkit.protocol.client_auth import ClientSecretBasic, ClientSecretPost
+from oauthkit.protocol.device_login import DeviceLogin
 from oauthkit.protocol.formats import FORM, JSON, MULTIPART, XML, RequestFormat
 from oauthkit.protocol.grants import (
     AuthorizationCode,
@@ -41,6 +45,7 @@ from oauthkit.protocol.secret import NoPickle, SecretStr, secret
 from oauthkit.protocol.server import AuthorizationServer, rename_fields
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import parse_token_response
+from oauthkit.protocol.token_exchange import TokenExchange
 from oauthkit.session import AsyncTokenSession
 from oauthkit.stores.memory import MemoryStore
 from tests.asking import authenticated, token_request
@@ -80,6 +85,23 @@ LOGIN = AuthorizationRequest(
 )
 SCALAR = int.from_bytes(urlsafe_b64decode(f"{CANARY}{'A' * 37}="), "big")
 KEY = ECKey.import_key(ec.derive_private_key(SCALAR, ec.SECP256R1())).as_dict(private=True)
+DEVICE_LOGIN = DeviceLogin(
+    device_code=f"{CANARY}-device",
+    user_code=f"{CANARY}-user",
+    verification_uri="https://auth.example/device",
+    verification_uri_complete=f"https://auth.example/device?user_code={CANARY}-user",
+    expires_at=1.0,
+    token_endpoint="https://auth.example/token",
+    extra={"other": f"{CANARY}-other"},
+)
+REGISTERED = RegisteredClient(
+    client_id="reporter",
+    client_secret=f"{CANARY}-secret",
+    client_secret_expires_at=1.0,
+    registration_access_token=f"{CANARY}-registration",
+    registration_client_uri="https://auth.example/register/reporter",
+    metadata={"other": f"{CANARY}-other"},
+)
 CLIENTS = [
     ClientSecretBasic("reporter", f"{CANARY}-secret"),
     ClientSecretBasic("reporter", f"{CANARY}-secret", raw=True),
@@ -98,6 +120,15 @@ GRANTS: list[GrantStrategy] = [
     ),
     RefreshToken(refresh_token=f"{CANARY}-refresh", additional=ADDITIONAL),
     ResourceOwnerPassword(username="ada", password=f"{CANARY} password", additional=ADDITIONAL),
+    TokenExchange(
+        subject_token=f"{CANARY}-subject",
+        subject_token_type="jwt",
+        actor_token=f"{CANARY}-actor",
+        actor_token_type="jwt",
+        additional=ADDITIONAL,
+    ),
+    JWTBearer(assertion=f"{CANARY}.jwt.assertion", additional=ADDITIONAL),
+    SAML2Bearer(assertion=f"<{CANARY}-saml/>", additional=ADDITIONAL),
 ]
 REQUESTS = [
     token_request(SERVER, client_auth, attrs.evolve(grant, request_format=request_format))
@@ -114,6 +145,8 @@ HEADERS = Headers({"authorization": f"Bearer {CANARY}-access"})
 VALUES: list[Any] = [
     TOKEN,
     LOGIN,
+    DEVICE_LOGIN,
+    REGISTERED,
     *CLIENTS,
     *(authenticated(client_auth, SERVER) for client_auth in CLIENTS),
     *GRANTS,
