@@ -389,6 +389,7 @@ DEVICE_LOGIN = oauthkit.DeviceLogin(
     token_endpoint=URL,
     expires_at=1.0,
 )
+REGISTERED = oauthkit.RegisteredClient(client_id="app")
 LOOKED: dict[str, Any] = {"client_metadata": oauthkit.ClientMetadata(), "leeway": 1.0}
 OPERATIONS: list[tuple[Callable[..., Awaitable[object]], dict[str, Any]]] = [
     (fetch_token, {"grant": GRANT}),
@@ -434,10 +435,20 @@ OPERATIONS: list[tuple[Callable[..., Awaitable[object]], dict[str, Any]]] = [
         oauthkit.poll_device_login,
         {"login": DEVICE_LOGIN, "shortest_interval": 1.0, "additional": None},
     ),
+    (oauthkit.register_client, {"metadata": {}, "initial_access_token": None}),
+    (oauthkit.read_registration, {"client": REGISTERED}),
+    (oauthkit.update_registration, {"client": REGISTERED, "metadata": {}}),
+    (oauthkit.delete_registration, {"client": REGISTERED}),
     (oauthkit.revoke, {"token_text": "t", "hint": None}),
     (
         oauthkit.introspect,
-        {"token_text": "t", "hint": None, "access_token": None, "cache": None},
+        {
+            "token_text": "t",
+            "hint": None,
+            "access_token": None,
+            "cache": None,
+            "client_metadata": LOOKED["client_metadata"],
+        },
     ),
     (
         oauthkit.fetch_userinfo,
@@ -447,6 +458,8 @@ OPERATIONS: list[tuple[Callable[..., Awaitable[object]], dict[str, Any]]] = [
             "unverified_subject": False,
             "method": "GET",
             "in_body": False,
+            "client_auth": None,
+            "client_metadata": LOOKED["client_metadata"],
         },
     ),
 ]
@@ -577,6 +590,7 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
         oauthkit.LoggedIn,  # what an operation gives
         oauthkit.LoggedOut,
         oauthkit.DeviceLogin,
+        oauthkit.RegisteredClient,
         oauthkit.Introspection,  # what a server says
         oauthkit.UserInfo,  # the same
         oauthkit.LogoutRequest,  # `new` makes it

@@ -305,10 +305,12 @@ SIGNATURES = {
     ),
     oauthkit.rename_fields: "names",
     oauthkit.introspect: (
-        "http, server, client_auth, token_text, hint=, *, access_token=, cache=, timeout=, clock="
+        "http, server, client_auth, token_text, hint=, *, access_token=, cache=, "
+        "client_metadata=, timeout=, clock="
     ),
     oauthkit.fetch_userinfo: (
-        "http, server, token, subject=, *, unverified_subject=, method=, in_body=, timeout=, clock="
+        "http, server, token, subject=, *, unverified_subject=, method=, in_body=, client_auth=, "
+        "client_metadata=, timeout=, clock="
     ),
     oauthkit.end_session_url: (
         "server, *, id_token=, client_id=, post_logout_redirect_uri=, state=, logout_hint=, "

@@ -2,14 +2,19 @@
 
 import time
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
+
+import anyio
 
 from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError
 from oauthkit.exchange import Question
+from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
-from oauthkit.protocol.client_auth import Authentication
+from oauthkit.operations.verifying import Verifier, expected_of
+from oauthkit.protocol.client_auth import Authentication, ClientAuth, PublicClient
+from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.grants import Repeat
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.protocol.server import AuthorizationServer
@@ -18,11 +23,15 @@ from oauthkit.protocol.userinfo import (
     ENDPOINT,
     UserInfo,
     build_userinfo_request,
+    check_signed_claims,
+    parse_signed_userinfo_response,
     parse_userinfo_response,
+    userinfo_of,
 )
 from oauthkit.transport import AsyncHTTPClient
 
 _NAME: Final = "fetch_userinfo"
+_NOTHING: Final = ClientMetadata()
 
 
 async def fetch_userinfo(
@@ -34,6 +43,8 @@ async def fetch_userinfo(
     unverified_subject: bool = False,
     method: Literal["GET", "POST"] = "GET",
     in_body: bool = False,
+    client_auth: ClientAuth | None = None,
+    client_metadata: ClientMetadata = _NOTHING,
     timeout: float = 30.0,  # noqa: ASYNC109 - an end of its own
     clock: Clock = time,
 ) -> UserInfo:
@@ -59,6 +70,10 @@ async def fetch_userinfo(
             it is for tokens that came from the server itself, in answer to this application.
         method: `POST` for servers that want it.
         in_body: Put the token into the body of a POST, for servers that read it there alone.
+        client_auth: Whom a signed answer must be for, where the token does not say it itself
+            (`Token.client_id`), or where the answer is signed by the client's secret.
+        client_metadata: What was registered: with a `userinfo_signed_response_alg` the answer must
+            be signed, by this very algorithm, and is verified (the extra `jose`).
         timeout: Seconds for all of it. A request that may have been sent is not sent again.
         clock: Tells the time.
 
@@ -67,6 +82,7 @@ async def fetch_userinfo(
             example (RFC 6750 §3.1).
         ResponseError: The claims are about another one, or nobody, and are not shown; the token is
             not of type Bearer; or the server answered otherwise, or cannot now.
+        InvalidJWT: A signed answer is not to be believed.
         TransportError: It did not answer.
         ConfigurationError: It has no UserInfo endpoint, there is nothing to compare the subject
             with, or something else does not fit; nothing was sent.
@@ -75,19 +91,48 @@ async def fetch_userinfo(
     check_kind(f"{_NAME}: subject=", subject, str | None)
     check_kind(f"{_NAME}: unverified_subject=", unverified_subject, bool)
     check_kind(f"{_NAME}: in_body=", in_body, bool)
+    check_kind(f"{_NAME}: client_auth=", client_auth, ClientAuth | None)
+    check_kind(f"{_NAME}: client_metadata=", client_metadata, ClientMetadata)
     exchange = exchange_over(_NAME, http, server, None, timeout=timeout, clock=clock)
     _check_subject(subject, unverified=unverified_subject)
     _check_method(method, in_body=in_body)
+    ends = anyio.current_time() + timeout
     found = await exchange.found(seconds=timeout)
-    question = Question(
+    registered = client_metadata.userinfo_signed_response_alg
+    client = None if registered is None else _client_of(token, client_auth)
+    build = partial(_build, found, token, method=method, in_body=in_body, signed=bool(registered))
+    question: Question[Any] = Question(
         server=found,
         endpoint=found.endpoint(ENDPOINT),
-        build=partial(_build, found, token, method=method, in_body=in_body),
-        parse=partial(_parsed, subject),
+        build=build,
+        parse=partial(_parsed, subject) if registered is None else _signed,
         repeat=Repeat.NEVER,
         name=ENDPOINT,
     )
-    return await exchange.ask(question)
+    if client is None:
+        return cast("UserInfo", await exchange.ask(question))
+    expected = expected_of(server, found, client)
+    verifier = Verifier(http, server, found, client, client_metadata, ends=ends, clock=clock)
+    signed = await verifier.signed(
+        await exchange.ask(question), name="the answer", registered=registered, supported=None
+    )
+    return userinfo_of(check_signed_claims(signed, expected), subject=subject)
+
+
+def _client_of(token: Token, client_auth: ClientAuth | None) -> ClientAuth:
+    """Return whom a signed answer must be for.
+
+    Raises:
+        ConfigurationError: Nobody says so, or joserfc is not installed.
+    """
+    require_joserfc("a signed answer of the userinfo endpoint")
+    if client_auth is None and token.client_id is None:
+        message = (
+            "a signed answer must be for this client (OpenID Connect Core §5.3.2), and the token "
+            "does not say which that is; give client_auth="
+        )
+        raise ConfigurationError(message)
+    return client_auth or PublicClient(token.client_id or "")
 
 
 def _check_subject(subject: str | None, *, unverified: bool) -> None:
@@ -109,10 +154,8 @@ def _check_method(method: object, *, in_body: bool) -> None:
         raise ConfigurationError(message)
 
 
-def _build(
-    server: AuthorizationServer, token: Token, _: Authentication, *, method: str, in_body: bool
-) -> HTTPRequest:
-    return build_userinfo_request(server, token, method=method, in_body=in_body)
+def _build(server: AuthorizationServer, token: Token, _: Authentication, **how: Any) -> HTTPRequest:
+    return build_userinfo_request(server, token, **how)
 
 
 def _parsed(
@@ -120,4 +163,10 @@ def _parsed(
 ) -> UserInfo:
     return parse_userinfo_response(
         response, subject=subject, requested_at=requested_at, secrets=request.secrets
+    )
+
+
+def _signed(response: HTTPResponse, request: HTTPRequest, requested_at: float) -> str:
+    return parse_signed_userinfo_response(
+        response, requested_at=requested_at, secrets=request.secrets
     )

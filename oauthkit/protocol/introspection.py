@@ -6,10 +6,18 @@ from typing import Any, Final, cast
 
 import attrs
 
-from oauthkit.errors import ConfigurationError, ResponseError
+from oauthkit.errors import ConfigurationError, InvalidJWT, ResponseError, printable
 from oauthkit.protocol.answers import unusable
 from oauthkit.protocol.client_auth import Authentication
+from oauthkit.protocol.compact import SignedToken
 from oauthkit.protocol.endpoint import build_request, read_answer
+from oauthkit.protocol.id_token import (
+    Expected,
+    check_audience,
+    check_issuer,
+    number,
+    read_claims,
+)
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.protocol.secret import NoPickle, SecretStr, check_given, names_of, unprintable
 from oauthkit.protocol.server import AuthorizationServer
@@ -77,6 +85,7 @@ def build_introspection_request(
     authentication: Authentication,
     *,
     access_token: str | None = None,
+    signed: bool = False,
 ) -> HTTPRequest:
     """Return the request that asks what a token is good for (RFC 7662 §2.1).
 
@@ -87,6 +96,7 @@ def build_introspection_request(
             find out.
         authentication: Who asks, where that is a client.
         access_token: What the caller is known by otherwise: a token of its own.
+        signed: Ask for a signed answer (RFC 9701 §4).
 
     Raises:
         ConfigurationError: The server has no introspection endpoint, it may not be one, or a token
@@ -95,13 +105,16 @@ def build_introspection_request(
     check_given(token=token_text)
     if access_token is not None:
         authentication = _bearer(access_token)
-    return build_request(
+    request = build_request(
         server,
         server.endpoint(ENDPOINT),
         {"token": token_text, "token_type_hint": hint},
         authentication,
         name=ENDPOINT,
         secrets=frozenset({SecretStr(token_text)}),
+    )
+    return (
+        attrs.evolve(request, headers={**request.headers, "accept": _SIGNED}) if signed else request
     )
 
 
@@ -145,6 +158,69 @@ def parse_introspection_response(
         reason = str(error)
     # Raised out here, so that the error does not carry the reader's own, which quotes the answer.
     raise unusable(response, reason, secrets=secrets)
+
+
+def parse_signed_introspection_response(
+    server: AuthorizationServer,
+    response: HTTPResponse,
+    *,
+    requested_at: float,
+    secrets: Collection[str] = (),
+) -> str:
+    """Return a signed answer, of which nothing is to be believed yet (RFC 9701 §5).
+
+    Args:
+        server: Who answered.
+        response: The answer.
+        requested_at: As for `parse_introspection_response`.
+        secrets: Likewise.
+
+    Raises:
+        ErrorResponse: The server said no, to whoever asked.
+        ResponseError: The answer is not signed, although it is registered to be (§8.1), or the
+            server cannot answer now.
+    """
+    fields = read_answer(server, response, now=requested_at, name=ENDPOINT, secrets=secrets)
+    if not _is_signed(response) or not isinstance(fields, ResponseError):
+        message = (
+            "the answer is not signed, and is registered to be "
+            "(introspection_signed_response_alg, RFC 9701 §8.1): it is not used"
+        )
+        raise ResponseError(message, status_code=response.status_code)
+    return SecretStr(response.content.decode("ascii", "replace").strip())
+
+
+def check_signed_introspection(
+    token: SignedToken, expected: Expected, *, now: float
+) -> Introspection:
+    """Return what a signed answer says of a token (RFC 9701 §5).
+
+    Args:
+        token: The answer, its signature looked at.
+        expected: Who may have signed it, and for whom.
+        now: Seconds since the epoch.
+
+    Raises:
+        InvalidJWT: It is something else.
+    """
+    if token.type != "token-introspection+jwt":
+        message = f"it is another kind of token: its typ is {printable(str(token.type))!r}"
+        raise InvalidJWT(message)
+    claims = read_claims(token)
+    check_issuer(claims, expected)
+    check_audience(claims, expected.client_id)
+    if number(claims, "iat") > now + expected.leeway:
+        message = "it was issued in the future (iat); is this machine's clock right?"
+        raise InvalidJWT(message)
+    members = claims.get("token_introspection")
+    reason = "it has no object token_introspection (RFC 9701 §5)"
+    if isinstance(members, Mapping):
+        try:
+            return introspection_of(cast("Mapping[str, Any]", members))
+        except ValueError as error:
+            reason = str(error)
+    # Raised out here, so that the error does not carry the reader's own, which quotes the answer.
+    raise InvalidJWT(reason)
 
 
 def introspection_of(members: Mapping[str, Any]) -> Introspection:
@@ -191,8 +267,8 @@ def _is_signed(response: HTTPResponse) -> bool:
 
 def _signed(response: HTTPResponse) -> ResponseError:
     message = (
-        "the answer is signed (RFC 9701), and it was asked for as JSON; have the server answer "
-        "this client in JSON"
+        "the answer is signed (RFC 9701), and it was asked for as JSON; say how it is registered "
+        "to be signed, by client_metadata=ClientMetadata(introspection_signed_response_alg=…)"
     )
     return ResponseError(message, status_code=response.status_code)
 

@@ -6,16 +6,25 @@ from typing import Any, Final
 
 import attrs
 
-from oauthkit.errors import ErrorResponse, ResponseError
+from oauthkit.errors import ErrorResponse, InvalidJWT, ResponseError, printable
 from oauthkit.protocol.answers import decode_fields, masked, unusable
 from oauthkit.protocol.challenge import Challenge, parse_challenges
+from oauthkit.protocol.compact import SignedToken
 from oauthkit.protocol.echoes import without_secrets
 from oauthkit.protocol.endpoint import retry_after
 from oauthkit.protocol.error_response import error_by_status
 from oauthkit.protocol.formats import FORM
+from oauthkit.protocol.id_token import Expected, check_audience, check_issuer, read_claims
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.protocol.presentation import BEARER
-from oauthkit.protocol.secret import NoPickle, Unprintable, names_of, secrets_of, unprintable
+from oauthkit.protocol.secret import (
+    NoPickle,
+    SecretStr,
+    Unprintable,
+    names_of,
+    secrets_of,
+    unprintable,
+)
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 
@@ -45,7 +54,12 @@ class UserInfo(NoPickle):
 
 
 def build_userinfo_request(
-    server: AuthorizationServer, token: Token, *, method: str = "GET", in_body: bool = False
+    server: AuthorizationServer,
+    token: Token,
+    *,
+    method: str = "GET",
+    in_body: bool = False,
+    signed: bool = False,
 ) -> HTTPRequest:
     """Return the request for the claims about who a token speaks for (§5.3.1).
 
@@ -54,13 +68,14 @@ def build_userinfo_request(
         token: What allows it; it goes into the header, and never into the URL.
         method: `GET` or `POST`.
         in_body: Put the token into the body of a POST instead (RFC 6750 §2.2).
+        signed: Ask for a signed answer.
 
     Raises:
         ConfigurationError: The server has no UserInfo endpoint, or it may not be one.
         ResponseError: The token is not of type Bearer, or fits into no header.
     """
     url = server.endpoint(ENDPOINT)
-    headers = {"accept": "application/json"}
+    headers = {"accept": _SIGNED if signed else "application/json"}
     authorization, content = BEARER.authorization(token), b""
     if in_body:
         headers["content-type"], content = FORM.encode({"access_token": token.access_token})
@@ -98,6 +113,52 @@ def parse_userinfo_response(
     return userinfo_of(_claims(response), subject=subject, status_code=response.status_code)
 
 
+def parse_signed_userinfo_response(
+    response: HTTPResponse, *, requested_at: float, secrets: Collection[str] = ()
+) -> str:
+    """Return the signed claims of an answer, of which nothing is to be believed yet (§5.3.2).
+
+    Args:
+        response: The answer.
+        requested_at: As for `parse_userinfo_response`.
+        secrets: Likewise.
+
+    Raises:
+        ErrorResponse: The server said no, in the words of RFC 6750 §3.1.
+        ResponseError: It said no in other words, or cannot answer now; or the claims are not
+            signed, although they are registered to be.
+    """
+    refusal = _refusal(response, requested_at=requested_at, secrets=secrets)
+    if refusal is not None:
+        raise refusal
+    if _kind(response) != _SIGNED:
+        message = (
+            "the claims came unsigned, and are registered to be signed "
+            "(userinfo_signed_response_alg): they are not used"
+        )
+        raise ResponseError(message, status_code=response.status_code)
+    return SecretStr(response.content.decode("ascii", "replace").strip())
+
+
+def check_signed_claims(token: SignedToken, expected: Expected) -> Mapping[str, Any]:
+    """Return the claims of a signed answer, if they are by this server and for this client.
+
+    Args:
+        token: The answer, its signature looked at.
+        expected: Who may have signed it, and for whom.
+
+    Raises:
+        InvalidJWT: It is something else; no claim is shown.
+    """
+    if token.type not in {None, "jwt", "userinfo+jwt"}:
+        message = f"it is another kind of token: its typ is {printable(str(token.type))!r}"
+        raise InvalidJWT(message)
+    claims = read_claims(token)
+    check_issuer(claims, expected)
+    check_audience(claims, expected.client_id)
+    return claims
+
+
 def userinfo_of(
     claims: Mapping[str, Any], *, subject: str | None, status_code: int | None = None
 ) -> UserInfo:
@@ -133,11 +194,10 @@ def _claims(response: HTTPResponse) -> Unprintable:
     Raises:
         ResponseError: It is no JSON object.
     """
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == _SIGNED:
+    if _kind(response) == _SIGNED:
         message = (
-            "the claims came signed or encrypted (application/jwt), which is not read here; "
-            "register the client without userinfo_signed_response_alg"
+            "the claims came signed or encrypted (application/jwt); say how they are registered to "
+            "be signed, by client_metadata=ClientMetadata(userinfo_signed_response_alg=…)"
         )
         raise ResponseError(message, status_code=response.status_code)
     try:
@@ -145,6 +205,10 @@ def _claims(response: HTTPResponse) -> Unprintable:
     except ResponseError as error:
         reason = error.args[0]
     raise ResponseError(reason, status_code=response.status_code)
+
+
+def _kind(response: HTTPResponse) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 # What says no

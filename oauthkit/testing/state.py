@@ -192,6 +192,15 @@ class AuthorizationServerState(Settings):
         }
         return drafted(self.keys, claims, secret=self.client_secret)
 
+    def signed(self, claims: Mapping[str, object], *, kind: str | None = None) -> str:
+        """Return claims signed with the key of now, as an answer of an endpoint (RFC 7519).
+
+        Args:
+            claims: What is said.
+            kind: The `typ` of the header, where it has one.
+        """
+        return drafted(self.keys, claims, secret=self.client_secret, kind=kind).signed()
+
     def logout_token(self, subject: str | None = None, session_id: str | None = None) -> str:
         """Return what is sent to a client when somebody has logged out (Back-Channel Logout §2.4).
 

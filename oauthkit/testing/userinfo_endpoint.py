@@ -1,6 +1,7 @@
 """The UserInfo endpoint of the fake server (OpenID Connect Core §5.3)."""
 
 from http import HTTPStatus
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
@@ -10,9 +11,11 @@ from oauthkit.testing.dialects import json_response
 from oauthkit.testing.reading import UnreadableError, read_parameters
 from oauthkit.testing.state import AuthorizationServerState
 
+_SIGNED: Final = "application/jwt"
+
 
 def userinfo_answer(state: AuthorizationServerState, request: HTTPRequest) -> HTTPResponse:
-    """Return the claims about the resource owner, or a challenge (RFC 6750 §3)."""
+    """Return the claims about the resource owner, signed where that is asked, or a challenge."""
     shown = _shown(request)
     if len(shown) > 1 or "access_token" in dict(parse_qsl(urlsplit(request.url).query)):
         return _challenge(HTTPStatus.BAD_REQUEST, "invalid_request")
@@ -20,7 +23,11 @@ def userinfo_answer(state: AuthorizationServerState, request: HTTPRequest) -> HT
         return HTTPResponse(HTTPStatus.UNAUTHORIZED, {"www-authenticate": 'Bearer realm="fake"'})
     if not state.ledger.live(shown[0]):
         return _challenge(HTTPStatus.UNAUTHORIZED, "invalid_token")
-    return json_response(HTTPStatus.OK, said({"sub": state.username, **state.claims}))
+    claims = said({"sub": state.username, **state.claims})
+    if request.headers.get("accept") == _SIGNED:
+        signed = state.signed({"iss": state.issuer, "aud": state.client_id, **claims})
+        return HTTPResponse(HTTPStatus.OK, {"content-type": _SIGNED}, signed.encode())
+    return json_response(HTTPStatus.OK, claims)
 
 
 def _shown(request: HTTPRequest) -> list[str]:
