@@ -316,6 +316,15 @@ async def test_a_registration_that_cannot_be_kept_to_is_refused_before_the_code_
     await unspent(world, await world.begun(), match, client_metadata=metadata)
 
 
+async def test_the_clocks_may_differ_by_as_much_as_is_said(world: World) -> None:
+    """OC-14, AT-79."""
+    world.fake.claims = {"iat": world.fake.clock.time() + 59}
+
+    assert (await world.log_in(leeway=60)).identity is not None
+    with pytest.raises(InvalidJWT, match="ahead"):
+        await world.log_in()
+
+
 @pytest.mark.parametrize("leeway", [-1, 601])
 async def test_a_leeway_that_is_none_is_refused_before_the_code_is_spent(
     world: World, leeway: float

@@ -187,6 +187,7 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
             "token_endpoint": URL,
             "client_id": "app",
             "issuer": "https://a.example",
+            "scope": "read",
             "extra": {},
         },
     ),

@@ -24,10 +24,13 @@ from oauthkit.client_keys import ClientSecretJWT, PrivateKeyJWT
 from oauthkit.errors import OAuthKitError
 from oauthkit.jose.jwt_bearer import JWTBearer
 from oauthkit.operations import fetch_token
+from oauthkit.operations.login import LoggedIn
 from oauthkit.operations.registered_client import RegisteredClient
 from oauthkit.protocol.assertion_grants import SAML2Bearer
 from oauthkit.protocol.authorization import AuthorizationRequest
 from oauthkit.protocol.client_auth import ClientSecretBasic, ClientSecretPost
+from oauthkit.protocol.client_metadata import ClientMetadata
+from oauthkit.protocol.compact import read_signed
 from oauthkit.protocol.device_login import DeviceLogin
 from oauthkit.protocol.formats import FORM, JSON, MULTIPART, XML, RequestFormat
 from oauthkit.protocol.grants import (
@@ -37,6 +40,7 @@ from oauthkit.protocol.grants import (
     RefreshToken,
     ResourceOwnerPassword,
 )
+from oauthkit.protocol.id_token import Expected, Identity
 from oauthkit.protocol.messages import Headers, HTTPRequest, HTTPResponse
 from oauthkit.protocol.pkce import new_verifier
 from oauthkit.protocol.presentation import BEARER
@@ -49,6 +53,7 @@ from oauthkit.protocol.token_exchange import TokenExchange
 from oauthkit.session import AsyncTokenSession
 from oauthkit.stores.memory import MemoryStore
 from tests.asking import authenticated, token_request
+from tests.tokens import written
 
 CANARY = "canary"
 VERIFIER = f"{CANARY}-verifier-{'v' * 40}"
@@ -142,7 +147,28 @@ RESPONSE = HTTPResponse(
     json.dumps({"access_token": f"{CANARY}-access"}).encode(),
 )
 HEADERS = Headers({"authorization": f"Bearer {CANARY}-access"})
+SIGNED = read_signed(
+    written({"alg": "RS256", "jku": f"{CANARY}-jku"}, {"sub": CANARY}, CANARY.encode())
+)
+IDENTITY = Identity(
+    issuer="https://auth.example",
+    subject="ada",
+    claims={"email": f"{CANARY}-email", "address": {"locality": f"{CANARY}-town"}},
+    expires_at=1.0,
+)
 VALUES: list[Any] = [
+    IDENTITY,
+    LoggedIn(TOKEN, IDENTITY),
+    SIGNED,
+    Expected(
+        is_issuer=bool,
+        issuer="https://auth.example",
+        client_id="reporter",
+        nonce=f"{CANARY}-nonce",
+        access_token=f"{CANARY}-access",
+        follows=IDENTITY,
+    ),
+    ClientMetadata(decryption_keys=(f"{CANARY}-pem".encode(), {"kty": "RSA", "d": f"{CANARY}-d"})),
     TOKEN,
     LOGIN,
     DEVICE_LOGIN,

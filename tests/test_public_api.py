@@ -195,7 +195,7 @@ SIGNATURES = {
     oauthkit.ClientCredentials: "*, request_format=, additional=, refresh_additional=, scope=",
     oauthkit.AuthorizationCode: (
         "*, request_format=, additional=, refresh_additional=, code, redirect_uri=, "
-        "code_verifier=, token_endpoint=, issuer=, client_id=, extra="
+        "code_verifier=, token_endpoint=, issuer=, client_id=, scope=, extra="
     ),
     oauthkit.RefreshToken: (
         "*, request_format=, additional=, refresh_additional=, refresh_token, scope="

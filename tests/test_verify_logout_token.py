@@ -58,6 +58,16 @@ async def test_a_logout_token_of_the_server_says_whose_visits_are_over(world: Wo
     assert (await world.verify(world.fake.logout_token(None, "session-1"))).subject is None
 
 
+async def test_the_clocks_may_differ_by_as_much_as_is_said(world: World) -> None:
+    """BL-05, AT-79."""
+    text = world.fake.logout_token("ada")
+    world.fake.advance(350)
+
+    assert (await world.verify(text, leeway=51)).subject == "ada"
+    with pytest.raises(InvalidJWT, match="it has ended"):
+        await world.verify(text)
+
+
 async def test_each_one_has_a_name_of_its_own() -> None:
     fake = FakeAuthorizationServer()
 

@@ -97,6 +97,7 @@ class AuthorizationRequest(NoPickle):
         acr_values: The authentication context classes that were asked for, space-separated.
         claims: The claims that were asked for (OpenID Connect Core §5.5).
         response_mode: How the callback is to come; None is the query.
+        scope: What was asked for; it is granted where the server says nothing else.
         unknown: Members of its record that a later oauthkit has put there; they are kept.
     """
 
@@ -121,6 +122,7 @@ class AuthorizationRequest(NoPickle):
         repr=lambda claims: repr(claims and {**claims}.keys()),
     )
     response_mode: str | None = None
+    scope: str | None = None
     unknown: Mapping[str, Any] = attrs.field(
         factory=dict[str, Any], converter=unprintable, hash=False, repr=False
     )
@@ -241,6 +243,7 @@ class AuthorizationRequest(NoPickle):
             acr_values=wishes.acr_values,
             claims=wishes.claims,
             response_mode=wishes.response_mode,
+            scope=scope,
         )
 
     @property
@@ -365,6 +368,7 @@ class AuthorizationRequest(NoPickle):
             token_endpoint=self.token_endpoint,
             issuer=self.issuer,
             client_id=self.client_id,
+            scope=self.scope,
             extra=further(parameters),
         )
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import attrs
 
-from oauthkit.protocol.secret import NoPickle, SecretBytes, Unprintable
+from oauthkit.protocol.secret import NoPickle, SecretBytes, unprintable
 
 DecryptionKey = bytes | Mapping[str, Any]
 """A private key: a PEM, or a JWK."""
 
 
 def _silent(keys: Iterable[DecryptionKey]) -> tuple[DecryptionKey, ...]:
-    return tuple(SecretBytes(key) if isinstance(key, bytes) else Unprintable(key) for key in keys)
+    return tuple(SecretBytes(key) if isinstance(key, bytes) else unprintable(key) for key in keys)
 
 
 @attrs.frozen(kw_only=True)

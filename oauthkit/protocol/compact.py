@@ -14,7 +14,7 @@ import attrs
 
 from oauthkit.errors import printable
 from oauthkit.protocol.answers import json_object
-from oauthkit.protocol.secret import NoPickle, names_of, unprintable
+from oauthkit.protocol.secret import NoPickle, SecretBytes, names_of, unprintable
 
 _LONGEST: Final = 131_072
 _LONGEST_HEADER: Final = 16_384
@@ -44,9 +44,9 @@ class SignedToken(NoPickle):
     algorithm: str
     key_id: str | None
     type: str | None
-    payload: bytes = attrs.field(repr=False)
-    signed: bytes = attrs.field(repr=False)
-    signature: bytes = attrs.field(repr=False)
+    payload: bytes = attrs.field(repr=False, converter=SecretBytes)
+    signed: bytes = attrs.field(repr=False, converter=SecretBytes)
+    signature: bytes = attrs.field(repr=False, converter=SecretBytes)
 
     def claims(self) -> Mapping[str, Any]:
         """Return the members of the payload (RFC 7519 §7.2).

@@ -237,6 +237,8 @@ class AuthorizationCode(GrantStrategy):
         token_endpoint: Where alone the code may be sent; None anywhere.
         issuer: Who alone may be sent it, by its issuer identifier; None anybody.
         client_id: Who alone may exchange it; None anybody.
+        scope: What the login asked for, which is granted where the answer does not say (§5.1); not
+            sent.
         extra: What else came with the callback; not sent.
     """
 
@@ -249,6 +251,7 @@ class AuthorizationCode(GrantStrategy):
     # Whose the code is, and not what is presented: a code is the same, whoever says so.
     issuer: str | None = attrs.field(default=None, eq=False)
     client_id: str | None = attrs.field(default=None, eq=False)
+    scope: str | None = attrs.field(default=None, eq=False)
     extra: Mapping[str, str] = attrs.field(
         factory=dict[str, str], converter=unprintable, hash=False, repr=names_of
     )
@@ -264,6 +267,11 @@ class AuthorizationCode(GrantStrategy):
         return Unprintable(
             code=self.code, redirect_uri=self.redirect_uri, code_verifier=self.code_verifier
         )
+
+    @property
+    def requested_scope(self) -> str | None:
+        """The scope of the login."""
+        return self.scope
 
     @property
     def bound_to(self) -> str | None:

@@ -18,12 +18,15 @@ _LATER: Final = (
     "acr_values",
     "claims",
     "response_mode",
+    "scope",
 )
 """What the first records have not; it is written where it is known alone, as cookies are short."""
 
 _RECORD: Final = ("url", *_NEEDED, *_OPTIONAL, "issuer_required", *_LATER)
 _KINDS: Final[Mapping[str, tuple[object, type | UnionType]]] = {
-    **dict.fromkeys((*_OPTIONAL, "client_id", "acr_values", "response_mode"), (None, str | None)),
+    **dict.fromkeys(
+        (*_OPTIONAL, "client_id", "acr_values", "response_mode", "scope"), (None, str | None)
+    ),
     **dict.fromkeys(("created_at", "expires_at"), (None, int | float | None)),
     "url": ("", str),  # it was of use until the browser was sent there
     "issuer_required": (False, bool),

@@ -54,6 +54,19 @@ async def test_the_keys_are_where_the_metadata_says() -> None:
         await rp.is_silent(metadata=2, token=2)
 
 
+async def test_keys_that_move_while_the_client_runs_are_found() -> None:
+    """MD-12, OC-34: the metadata is looked at again where a key is nowhere, and not at once."""
+    async with party() as rp, LoopbackServer(keys_of(rp)) as elsewhere:
+        await rp.log_in()
+        rp.fake.keys.rotate()
+        rp.fake.metadata = {"jwks_uri": f"{elsewhere.url}/moved"}
+        rp.fake.fail_next(404, endpoint="jwks")
+        rp.fake.advance(31)
+
+        assert (await rp.log_in()).identity is not None
+        await rp.is_silent(metadata=2, token=2, jwks=2)
+
+
 def keys_of(rp: Party) -> App:
     """Return what answers with the keys of a provider."""
 

@@ -197,12 +197,13 @@ async def test_a_token_that_does_not_say_how_long_it_lives_is_accepted(rp: Party
 @module(
     f"{FAPI1}-no-scope-in-token-endpoint-response",
     server="neither `scope` nor `expires_in`",
-    client="accepts it",
+    client="accepts it, with the scope that was asked for",
 )
-async def test_a_token_that_does_not_say_its_scope_is_accepted(rp: Party) -> None:
+async def test_a_token_that_does_not_say_its_scope_has_that_of_the_login(rp: Party) -> None:
+    """O2-15."""
     rp.fake.expires_in, rp.fake.extra = None, {"scope": None}
 
-    assert (await rp.log_in()).identity is not None
+    assert (await rp.log_in()).token.scope == "openid read"
 
 
 # Refreshes

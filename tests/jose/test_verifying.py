@@ -172,6 +172,16 @@ def test_an_rsa_key_that_is_damaged_weak_or_absurd_is_passed_over(members: dict[
     assert time.process_time() - started < 1
 
 
+@pytest.mark.parametrize("algorithm, name", [("RS256", "n"), ("ES256", "x")])
+def test_a_number_without_an_end_costs_nothing(algorithm: str, name: str) -> None:
+    """AT-43: a document may have a million characters, and nothing else runs meanwhile."""
+    key, token = public_key(algorithm, **{name: "B" * 900_000}), issued(algorithm)
+    started = time.process_time()
+
+    assert not is_signed_by(token, key)
+    assert time.process_time() - started < 0.1
+
+
 def test_a_short_rsa_key_that_has_really_signed_is_refused() -> None:
     """JO-13."""
     weak = rsa.generate_private_key(65_537, 1_024)  # noqa: S505 - that is what is refused
