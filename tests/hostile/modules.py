@@ -94,8 +94,6 @@ LEFT_OUT: Final = {
     "-request-uri-signed-none": "No request object is kept for a server to fetch, least of all an "
     "unsigned one.",
     "-request-uri-signed-rs256": "No request object is kept for a server to fetch.",
-    "-userinfo-signed": "Signed answers of the UserInfo endpoint are not read yet.",
-    "-dynamic-registration": "A client is registered by hand.",
     "-discovery-webfinger-acct": "Which server a mail address belongs to is not guessed.",
     "-discovery-webfinger-url": "Which server a page belongs to is not guessed.",
     "-rp-frontchannel-opinitlogout": "Browsers no longer let a frame see the cookies that this "

@@ -19,6 +19,7 @@ from oauthkit import (
     PrivateKeyJWT,
     ReauthorizationRequired,
     TLSClientAuth,
+    register_client,
     third_party_login,
 )
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
@@ -287,6 +288,24 @@ async def test_a_refused_token_is_refreshed_with_the_newest_refresh_token(rp: Pa
 
 
 # Ways to be known
+
+
+@module(
+    f"{RP}-dynamic-registration",
+    server="knows the client only once that has registered itself",
+    client="registers itself, and logs in as who it is then",
+)
+async def test_a_client_registers_itself_and_logs_in(rp: Party) -> None:
+    """DC-01."""
+    metadata = {"redirect_uris": [CALLBACK], "grant_types": ["authorization_code"]}
+    made = await register_client(rp.http, rp.server, metadata, clock=rp.fake.clock)
+    rp.fake.client_id, rp.fake.client_secret = made.client_id, made.client_secret
+
+    result = await rp.log_in(client_auth=made.client_auth())
+
+    assert result.identity is not None
+    assert result.token.client_id == made.client_id != "client"
+    await rp.is_silent(metadata=1, register=1, token=1, jwks=1)
 
 
 async def known_by(client_auth: ClientAuth, method: str) -> None:

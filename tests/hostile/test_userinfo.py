@@ -5,10 +5,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from oauthkit import LoggedIn, ResponseError, UserInfo, fetch_userinfo
+from oauthkit import (
+    ClientMetadata,
+    InvalidJWT,
+    LoggedIn,
+    ResponseError,
+    UserInfo,
+    fetch_userinfo,
+)
 from oauthkit.testing.records import EndpointRequest
 from tests.hostile.modules import RP, module
-from tests.hostile.world import Party
+from tests.hostile.world import Party, damaged
 
 
 async def asked(rp: Party, result: LoggedIn | None = None, **how: Any) -> UserInfo:
@@ -51,6 +58,21 @@ async def test_claims_by_scope_are_shown(rp: Party) -> None:
 
     assert said.subject == "ada"
     assert said.claims["email"] == "ada@example.com"
+
+
+@module(f"{RP}-userinfo-signed", server="signed claims", client="verifies them")
+async def test_signed_claims_are_verified(rp: Party) -> None:
+    """OC-26."""
+    signed = ClientMetadata(userinfo_signed_response_alg="ES256")
+    result = await rp.log_in()
+    assert (await asked(rp, result, client_metadata=signed)).subject == "ada"
+
+    draft = rp.fake.draft({}, began=rp.fake.clock.time())
+    kind = {"content-type": "application/jwt"}
+    rp.fake.fail_next(200, headers=kind, content=damaged(draft).encode(), endpoint="userinfo")
+    with pytest.raises(InvalidJWT, match="the signature of"):
+        await asked(rp, result, client_metadata=signed)
+    await rp.is_silent(metadata=1, token=1, jwks=1, userinfo=2)
 
 
 @module(
