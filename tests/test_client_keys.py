@@ -144,7 +144,7 @@ async def test_every_try_has_an_assertion_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["revocation_endpoint", "pushed_authorization_request_endpoint"])
 async def test_the_issuer_is_the_audience_at_every_endpoint(name: str) -> None:
-    """JA-02."""
+    """JA-02, AT-06: also at one that the metadata has on another's host."""
     server = said(**{name: "https://other.example/x"})
 
     token = await assertion(PrivateKeyJWT("a", PEM), server, "https://other.example/x")

@@ -591,7 +591,6 @@ def test_every_parameter_of_the_public_api_is_thrown_at() -> None:
         oauthkit.LoggedIn,  # what an operation gives
         oauthkit.LoggedOut,
         oauthkit.DeviceLogin,
-        oauthkit.RegisteredClient,
         oauthkit.Introspection,  # what a server says
         oauthkit.UserInfo,  # the same
         oauthkit.LogoutRequest,  # `new` makes it

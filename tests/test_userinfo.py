@@ -173,7 +173,7 @@ async def test_a_subject_that_stands_there_twice_is_refused() -> None:
 
 
 async def test_references_to_claims_elsewhere_are_shown_and_never_fetched() -> None:
-    """AT-35."""
+    """OC-27, AT-35."""
     claims = {
         "sub": "ada",
         "_claim_names": {"score": "src"},

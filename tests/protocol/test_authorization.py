@@ -120,6 +120,16 @@ def test_the_url_asks_for_a_code_with_state_and_s256() -> None:
     assert (request.issuer, request.issuer_required) == (SERVER.issuer, False)
 
 
+def test_the_state_carries_nothing_of_the_application() -> None:
+    """BC-09: what belongs to a login is kept on this side, and only its name travels."""
+    requests = [login(return_to=f"/inbox/{number}") for number in range(2)]
+
+    assert requests[0].state != requests[1].state
+    for request in requests:
+        assert re.fullmatch(r"[\w-]{43}", request.state)
+        assert "inbox" not in request.url
+
+
 def test_the_published_request_is_contained_in_ours() -> None:
     """O2-09: RFC 6749 §4.1.1."""
     published = dict(parse_qsl(RFC6749["authorization_request"]["query"]))
@@ -258,14 +268,14 @@ def test_a_self_issued_provider_is_refused(issuer: str) -> None:
 
 @pytest.mark.parametrize("methods", [("plain",), (), ("plain", "s256")], ids=repr)
 def test_a_server_without_s256_is_refused_and_plain_is_never_used(methods: tuple[str, ...]) -> None:
-    """PK-06, AT-18."""
+    """PK-06, AT-18, AT-86."""
     with pytest.raises(ConfigurationError, match="S256"):
         login(attrs.evolve(SERVER, code_challenge_methods_supported=methods))
 
 
 @pytest.mark.parametrize("methods", [None, ("S256",), ("plain", "S256")], ids=repr)
 def test_a_server_with_s256_or_silent_about_it_gets_s256(methods: tuple[str, ...] | None) -> None:
-    """PK-05, AT-18."""
+    """PK-05, AT-18, AT-86."""
     request = login(attrs.evolve(SERVER, code_challenge_methods_supported=methods))
 
     assert sent(request)["code_challenge_method"] == "S256"

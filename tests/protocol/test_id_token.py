@@ -97,7 +97,7 @@ def test_what_an_id_token_does_not_say_is_not_there() -> None:
     ids=str,
 )
 def test_another_issuer_is_refused(issuer: Any) -> None:
-    """OC-06, AT-05."""
+    """MD-11, OC-06, AT-05."""
     refused(rf"its issuer \(iss\) is .*, and '{ISSUER}' was asked", iss=issuer)
 
 
@@ -192,7 +192,7 @@ def test_the_end_of_time_is_a_number(ends: float) -> None:
 
 @pytest.mark.parametrize("nonce", [..., None, "", "nonce-2", "NONCE-1", ["nonce-1"], "\ud800"])
 def test_a_token_of_another_login_is_refused(nonce: Any) -> None:
-    """OC-16, AT-10: a code that was brought to another login comes with its own nonce."""
+    """BC-10, OC-16, AT-10: a code that was brought to another login comes with its own nonce."""
     claims = {**CLAIMS, "nonce": nonce}
     if nonce == "\ud800":  # no JSON that is read has one, and nothing else may break on it
         expected = attrs.evolve(EXPECTED, nonce="\ud800")

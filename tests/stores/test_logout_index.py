@@ -47,7 +47,7 @@ class Contract(Place):
         await index.add("5", issuer=A, subject="ada", expires_at=ends)
 
     async def test_a_session_is_one_and_a_subject_is_all_of_theirs(self) -> None:
-        """BL-02: each at its own issuer."""
+        """BL-02, OC-28: each at its own issuer, for a subject is one by its issuer alone."""
         async with self.indexes() as (one, two):
             await self.visits(one)
             assert await two.find(issuer=A, session_id="s1") == {"1"}
