@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from ipaddress import IPv6Address, ip_address
 from socket import gaierror
 from types import ModuleType
 from typing import Any, Final, cast
@@ -23,6 +24,7 @@ from oauthkit.protocol.echoes import without_secrets
 
 _BELOW: Final = frozenset({"aiohttp", "h11", "h2", "httpcore", "httpcore2", "idna"})
 _BEGUN: Final = ".send_request_headers.started"
+_CONNECTED: Final = ".connect_tcp.complete"
 _TO_A_PROXY: Final = b"CONNECT"
 _BEFORE_SENDING: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
 # httpx-aiohttp calls it ConnectTimeout, too, when a connection is lost after sending.
@@ -51,12 +53,15 @@ class Delivery:
         traced: Whether the transport tells what it does (`trace`, of httpcore).
         begun: Whether it told that the request was begun to be written.
         refusal: What `ready` raised.
+        public_only: Whether it may go to public addresses alone.
     """
 
     ready: Callable[[], None] | None = None
     traced: bool = False
     begun: bool = False
     refusal: Exception | None = attrs.field(default=None, repr=False)
+    public_only: bool = False
+    _stream: Any = attrs.field(default=None, repr=False)
     # An error that was being handled before is the context of every other one, and says nothing.
     _before: BaseException | None = attrs.field(factory=sys.exception, repr=False)
 
@@ -68,15 +73,37 @@ class Delivery:
         """
         self.refusal = None
         try:
+            self.check_address(self._stream)
             if self.ready is not None:
                 self.ready()
         except Exception as error:
             self.refusal = error
             raise
 
+    def check_address(self, stream: Any) -> None:
+        """Refuse a connection to an address that is not public, where it has to be.
+
+        Args:
+            stream: The connection, as the transport has it; None where none is known yet.
+
+        Raises:
+            ConfigurationError: It leads to this machine, or into a network of its own.
+        """
+        if not self.public_only or stream is None:
+            return
+        address = stream.get_extra_info("server_addr")
+        if not _is_public(address):
+            message = (
+                "the host has an address that is not public, and the server may have public ones "
+                "alone (public_only=True, RFC 9728 §7.7); nothing of an answer is used"
+            )
+            raise ConfigurationError(message)
+
     async def trace(self, name: str, info: Any) -> None:
         """Hear what the transport does next; the first line to a proxy is not yet the request."""
         self.traced = True
+        if name.endswith(_CONNECTED):
+            self._stream = info.get("return_value")
         if name.endswith(_BEGUN) and getattr(info.get("request"), "method", b"") != _TO_A_PROXY:
             self.check()
             self.begun = True
@@ -118,6 +145,17 @@ class Delivery:
         if not _shown(chain, secrets):
             failure.__cause__ = error
         return failure
+
+
+def _is_public(address: object) -> bool:
+    """Tell whether a connection leads to a public address; an unknown one is not."""
+    host = cast("tuple[object, ...]", address)[0] if isinstance(address, tuple) else None
+    try:
+        found = ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_global and not (mapped or found).is_multicast
 
 
 def library_error(error: Exception, library: Any, client: Any, method: str, url: Any) -> Exception:

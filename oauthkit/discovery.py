@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import anyio
+import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.errors import (
@@ -53,6 +54,7 @@ async def discover(
     issuer: str,
     *,
     accept_issuer: AcceptIssuer | None = None,
+    public_only: bool = False,
     timeout: float = 10.0,  # noqa: ASYNC109 - an end of its own, for both locations
     clock: Clock = time,
 ) -> AuthorizationServer:
@@ -76,6 +78,8 @@ async def discover(
             without.
         accept_issuer: Tells whether a document that names another issuer is as good, for providers
             that name all their tenants by a template. Without it none is.
+        public_only: Send nothing but to public addresses, now and later, for an issuer that
+            somebody else has named (`AuthorizationServer.public_only`).
         timeout: Seconds for all of it.
         clock: Tells the time.
 
@@ -90,18 +94,23 @@ async def discover(
     check_kind("discover: issuer", issuer, str)
     check_kind("discover: timeout=", timeout, float)
     check_kind("discover: clock=", clock, Clock)
+    check_kind("discover: public_only=", public_only, bool)
     check_kind("discover: accept_issuer=", accept_issuer, AcceptIssuer | None)
     _check_seconds(timeout=timeout)
     issuer = check_issuer(issuer)
-    response = await _document(http, issuer, timeout)
-    return parse_metadata_response(
+    response = await _document(http, issuer, timeout, public_only=public_only)
+    found = parse_metadata_response(
         response, issuer=issuer, accept_issuer=accept_issuer, now=clock.time()
     )
+    return attrs.evolve(found, public_only=public_only)
 
 
-async def _document(http: AsyncHTTPClient[Any], issuer: str, seconds: float) -> HTTPResponse:
+async def _document(
+    http: AsyncHTTPClient[Any], issuer: str, seconds: float, *, public_only: bool
+) -> HTTPResponse:
     ends = anyio.current_time() + seconds
-    first, second = map(build_metadata_request, metadata_locations(issuer))
+    build = partial(build_metadata_request, public_only=public_only)
+    first, second = map(build, metadata_locations(issuer))
     response = await send(http, first, timeout=seconds)
     if is_elsewhere(response):
         response = await send(http, second, timeout=max(ends - anyio.current_time(), 0.0))
@@ -129,6 +138,7 @@ class Discovered:
     Args:
         issuer: The issuer identifier, as for `discover`.
         accept_issuer: As for `discover`.
+        public_only: As for `discover`.
         adjust: Called with each server that was found, and returns the one that is used: with
             settings that no metadata has, such as `errors=`, by `attrs.evolve`. What it raises
             refuses the server, for example one whose endpoints are on a host that is not expected.
@@ -149,6 +159,7 @@ class Discovered:
         issuer: str,
         *,
         accept_issuer: AcceptIssuer | None = None,
+        public_only: bool = False,
         adjust: Adjust | None = None,
         life: float = _LIFE,
         timeout: float = 10.0,
@@ -158,6 +169,7 @@ class Discovered:
         self.issuer = check_issuer(issuer)
         _check_seconds(life=life, timeout=timeout)
         self._accept_issuer, self._adjust = accept_issuer, adjust
+        self._public_only = public_only
         self._life, self._timeout, self._clock = life, timeout, clock
         self._found: AuthorizationServer | None = None
         message = f"the metadata of {self.issuer} did not come in time"
@@ -256,7 +268,7 @@ class Discovered:
         """
         self._fetched_at = self._clock.monotonic()
         try:
-            response = await _document(http, self.issuer, seconds)
+            response = await _document(http, self.issuer, seconds, public_only=self._public_only)
         except (TransportError, ResponseError) as error:
             self._note(error)
             return
@@ -296,6 +308,7 @@ class Discovered:
                 accept_issuer=self._accept_issuer,
                 now=self._clock.time(),
             )
+            server = attrs.evolve(server, public_only=self._public_only)
             server = server if self._adjust is None else self._adjusted(self._adjust(server))
             if self._found is not None:
                 server.endpoint("token_endpoint")

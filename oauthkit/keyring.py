@@ -29,9 +29,9 @@ _LONGEST_PAUSE: Final = 60.0
 class KeyRing:
     """Hold the keys of one `jwks_uri`."""
 
-    def __init__(self, jwks_uri: str) -> None:
+    def __init__(self, jwks_uri: str, *, public_only: bool = False) -> None:
         """Know nothing yet."""
-        self.jwks_uri = jwks_uri
+        self.jwks_uri, self._public_only = jwks_uri, public_only
         self._keys: KeySet | None = None
         message = f"the keys of {jwks_uri} did not come in time"
         self._failure: OAuthKitError = TransportError(message, sent=False)
@@ -117,7 +117,8 @@ class KeyRing:
         """
         requested_at = clock.time()
         try:
-            response = await send(http, build_keys_request(self.jwks_uri), timeout=seconds)
+            request = build_keys_request(self.jwks_uri, public_only=self._public_only)
+            response = await send(http, request, timeout=seconds)
             keys = parse_keys_response(response, now=requested_at)
         except ConfigurationError:
             raise
@@ -153,5 +154,5 @@ def keyring_of(server: AuthorizationServer) -> KeyRing:
     if known is not None:
         return known
     uri = server.endpoint("jwks_uri")
-    ring = server.fetched[uri] = KeyRing(uri)
+    ring = server.fetched[uri] = KeyRing(uri, public_only=server.public_only)
     return ring

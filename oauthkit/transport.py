@@ -199,9 +199,13 @@ async def send(
     Raises:
         TransportError: There was no answer; `sent` says whether the server may have been reached.
         ResponseError: The answer is larger than 1 MiB, or compressed although that was declined.
-        ConfigurationError: The client is closed, or no request can be made of these parts.
+        ConfigurationError: The client is closed, no request can be made of these parts, or it would
+            go to an address that is not public, although it may not.
     """
-    library, where, delivery = library_of(client), _where(request), Delivery(ready)
+    library, where = library_of(client), _where(request)
+    delivery = Delivery(ready, public_only=request.public_only)
+    if request.public_only:
+        _check_addresses_are_told(client, library)
     outgoing = _outgoing(library, request, timeout, delivery)
     view = view_of(around_proxies(client), library)
     answers: list[HTTPResponse] = []
@@ -209,7 +213,7 @@ async def send(
     delivery.check()
     async with time_limit(timeout, on_a_socket=_limit(client) is not None):
         try:
-            await _ask(view, outgoing, answers)
+            await _ask(view, outgoing, answers, delivery)
         except Exception as error:  # noqa: BLE001 - nobody can foresee what a transport raises
             failure = delivery.failed(error, where, library, secrets=_secrets(request))
     if answers:
@@ -240,9 +244,25 @@ def _outgoing(library: Any, request: HTTPRequest, seconds: float, delivery: Deli
     raise ConfigurationError(message)
 
 
-async def _ask(client: Any, outgoing: Any, answers: list[HTTPResponse]) -> None:
+def _check_addresses_are_told(client: Any, library: Any) -> None:
+    """Refuse a transport that does not tell which address it connects to.
+
+    Raises:
+        ConfigurationError: It is such.
+    """
+    if not isinstance(getattr(client, "_transport", None), library.AsyncHTTPTransport):
+        message = (
+            "public_only=True needs a transport that tells which address it connects to, and "
+            f"{library.__name__}'s own does; give this server a client with that"
+        )
+        raise ConfigurationError(message)
+
+
+async def _ask(client: Any, outgoing: Any, answers: list[HTTPResponse], delivery: Delivery) -> None:
     response = await client.send(outgoing, stream=True, auth=None, follow_redirects=False)
     try:
+        # The connection may be one that was there before, of which nothing was told.
+        delivery.check_address(response.extensions.get("network_stream"))
         answers.append(await _read(response))
     finally:  # by now the answer is known, or what is wrong with it
         with suppress(Exception):

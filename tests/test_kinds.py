@@ -124,6 +124,7 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
             "token_class": Token,
             "default_token_type": "Bearer",
             "allow_plain_http": False,
+            "public_only": False,
         },
     ),
     (PublicClient, {"client_id": "app"}),

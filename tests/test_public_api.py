@@ -171,7 +171,7 @@ SIGNATURES = {
     oauthkit.AuthorizationServer: (
         f"token_endpoint, *, {METADATA}, issuer=, authorization_endpoint=, request_format=, "
         "accept=, adapt=, adapt_request=, errors=, success_status=, token_class=, "
-        "default_token_type=, allow_plain_http="
+        "default_token_type=, allow_plain_http=, public_only="
     ),
     oauthkit.ErrorRule: "error, *, status=, member=, values=, grant_type=",
     oauthkit.Rejection: "*, status=, schemes=, errors=",
@@ -253,8 +253,10 @@ SIGNATURES = {
     oauthkit.AsyncTokenSession.for_key: "self, key, *, grant=",
     oauthkit.AsyncTokenSession.auth_for: "self, client",
     oauthkit.AsyncTokenSession.aclose: "self",
-    oauthkit.discover: "http, issuer, *, accept_issuer=, timeout=, clock=",
-    oauthkit.Discovered: ("issuer, *, accept_issuer=, adjust=, life=, timeout=, clock="),
+    oauthkit.discover: "http, issuer, *, accept_issuer=, public_only=, timeout=, clock=",
+    oauthkit.Discovered: (
+        "issuer, *, accept_issuer=, public_only=, adjust=, life=, timeout=, clock="
+    ),
     oauthkit.DeviceLogin: (
         "*, user_code, verification_uri, verification_uri_complete=, expires_at, interval=, "
         "device_code, scope=, token_endpoint, issuer=, client_id=, extra=, unknown="

@@ -67,9 +67,14 @@ def metadata_locations(issuer: str) -> tuple[str, str]:
     )
 
 
-def build_metadata_request(location: str) -> HTTPRequest:
-    """Return the request for the metadata at a location (RFC 8414 §3.1)."""
-    return HTTPRequest("GET", location, {"accept": "application/json"})
+def build_metadata_request(location: str, *, public_only: bool = False) -> HTTPRequest:
+    """Return the request for the metadata at a location (RFC 8414 §3.1).
+
+    Args:
+        location: Where it is looked for.
+        public_only: Whether it may be sent to public addresses alone.
+    """
+    return HTTPRequest("GET", location, {"accept": "application/json"}, public_only=public_only)
 
 
 def is_elsewhere(response: HTTPResponse) -> bool:

@@ -83,6 +83,7 @@ def build_request(
         {"content-type": content_type, "accept": server.accept, **headers},
         content,
         secrets | _credentials(authentication),
+        public_only=server.public_only,
     )
 
 

@@ -161,9 +161,14 @@ class KeySet:
         return [key for key in fitting if key_id is None or key.key_id == key_id]
 
 
-def build_keys_request(jwks_uri: str) -> HTTPRequest:
-    """Return the request for the keys of a server (RFC 7517 §8.5)."""
-    return HTTPRequest("GET", jwks_uri, {"accept": _ACCEPT})
+def build_keys_request(jwks_uri: str, *, public_only: bool = False) -> HTTPRequest:
+    """Return the request for the keys of a server (RFC 7517 §8.5).
+
+    Args:
+        jwks_uri: Where they are.
+        public_only: Whether it may be sent to public addresses alone.
+    """
+    return HTTPRequest("GET", jwks_uri, {"accept": _ACCEPT}, public_only=public_only)
 
 
 def parse_keys_response(response: HTTPResponse, *, now: float) -> KeySet:

@@ -68,6 +68,7 @@ class HTTPRequest(NoPickle):
 
     Attributes:
         secrets: Values that must not be shown when the answer echoes them.
+        public_only: Whether it may be sent to public addresses alone.
     """
 
     method: str
@@ -75,6 +76,7 @@ class HTTPRequest(NoPickle):
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
     content: bytes = attrs.field(default=b"", converter=SecretBytes)
     secrets: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+    public_only: bool = attrs.field(default=False, repr=False)
 
 
 @attrs.frozen

@@ -274,7 +274,14 @@ def _request(
             raise ConfigurationError(message)
         headers["authorization"] = SecretStr(f"Bearer {token}")
     check_endpoint(url, name="the URL", allow_plain_http=bool(server.allow_plain_http))
-    return HTTPRequest(method, url, headers, content, frozenset({SecretStr(token or "")} - {""}))
+    return HTTPRequest(
+        method,
+        url,
+        headers,
+        content,
+        frozenset({SecretStr(token or "")} - {""}),
+        public_only=server.public_only,
+    )
 
 
 def _updated(registration: Registration, metadata: Mapping[str, Any]) -> Mapping[str, Any]:

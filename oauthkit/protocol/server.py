@@ -91,6 +91,9 @@ class AuthorizationServer(ServerMetadata):
             machine's own loopback addresses and `localhost`.
             False refuses such a server at once; None when something secret would be sent there,
             for documented systems whose other calls need no token.
+        public_only: Send requests to public addresses alone (RFC 9728 §7.7): for issuers that
+            somebody else has named, so that what they name is nothing within a network of ours. It
+            is the address that a connection was made to which counts, not the name.
         fetched: What was fetched of this server's own, such as its keys, by URL; whoever fetches
             keeps it here, so that it lives as long as the server does.
 
@@ -111,6 +114,7 @@ class AuthorizationServer(ServerMetadata):
     token_class: type[Token] = attrs.field(default=Token, kw_only=True)
     default_token_type: str | None = attrs.field(default=None, kw_only=True)
     allow_plain_http: bool | None = attrs.field(default=False, kw_only=True)
+    public_only: bool = attrs.field(default=False, kw_only=True)
     fetched: dict[str, Any] = attrs.field(factory=dict[str, Any], init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -83,7 +83,9 @@ def build_userinfo_request(
         headers["authorization"] = authorization
         if method == "POST":
             headers["content-type"], content = FORM.encode({})
-    return HTTPRequest(method, url, headers, content, secrets_of(token))
+    return HTTPRequest(
+        method, url, headers, content, secrets_of(token), public_only=server.public_only
+    )
 
 
 def parse_userinfo_response(
