@@ -55,6 +55,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "script": DECISIONS,
     "policy": DECISIONS,
     "spent": DECISIONS,
+    "revocation": ("renewal/test_revocation",),
     "source": (
         "renewal/test_source",
         "renewal/test_on_demand",
@@ -62,9 +63,15 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "renewal/test_status",
         "renewal/test_ahead",
         "renewal/test_server_fails",
+        "renewal/test_revocation",
     ),
-    "shared": ("renewal/test_shared", "renewal/test_told_and_kept", "renewal/test_other_servers"),
-    "performer": ("renewal/test_performer", "renewal/test_pace"),
+    "shared": (
+        "renewal/test_shared",
+        "renewal/test_told_and_kept",
+        "renewal/test_other_servers",
+        "renewal/test_revocation",
+    ),
+    "performer": ("renewal/test_performer", "renewal/test_pace", "renewal/test_revocation"),
     "completion": ("renewal/test_completion",),
     "turns": ("renewal/test_turns",),
     "pace": ("renewal/test_pace",),
@@ -73,7 +80,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "keeping": ("test_keeper",),
 }
 """What is changed, with tests that are quick and about it: those that notice most come first."""
-BY_MUTMUT: Final = frozenset({"state", "script", "policy", "spent"})
+BY_MUTMUT: Final = frozenset({"state", "script", "policy", "spent", "revocation"})
 SLOW: Final = ("a_crowd_that_gives_up", "does_not_hold_up_the_others")
 """Parts of the names of tests that would take too long for each mutant, and are left out."""
 

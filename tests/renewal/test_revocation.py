@@ -257,6 +257,8 @@ async def test_a_server_that_revokes_no_refresh_tokens_revokes_the_access_token(
     assert isinstance(error, ErrorResponse)
     assert error.error == "unsupported_token_type"
     assert revoked(fake) == ["refresh-token-1", "access-token-2"]
+    hints = [request.parameters["token_type_hint"] for request in fake.endpoint_requests["revoke"]]
+    assert hints == ["refresh_token", "access_token"]
 
 
 # What is on its way
@@ -538,7 +540,9 @@ def test_a_lease_that_is_never_had_is_not_waited_for_for_ever() -> None:
     ended, effects = told(*[*CHANGED] * 5, *line)
 
     assert isinstance(ended, StoreError)
-    assert "changed again and again" in str(ended)
+    why = "the stored token changed again and again while it was looked at"
+    assert str(ended.__cause__) == why
+    assert str(ended).endswith(why)
     assert ended.recovery is Recovery.RETRY_LATER
     assert len(effects) == 10 + 4
 
@@ -557,6 +561,31 @@ def test_the_first_failure_of_the_store_is_the_one_that_is_told() -> None:
 
     assert "taken" in str(ended)
     assert effects[-1] == Revoke("r1", "refresh_token")
+
+
+def test_a_look_that_fails_under_the_lease_is_told_with_its_advice() -> None:
+    state = TokenState()
+    state.adopt(KEPT, STEADY, AT, recheck=5.0)
+    away = StoreError("away", recovery=Recovery.CHANGE_REQUEST, retry_after=7.0)
+    line: Line = [
+        (TakeLease, Leased(held=True)),
+        (LookAgain, Failed(away)),
+        (Delete, Done()),
+        (GiveBack, Done()),
+        DROPPED,
+        (Revoke, Done()),
+    ]
+    ended, _ = told(*line, state=state)
+
+    assert isinstance(ended, StoreError)
+    assert (ended.recovery, ended.retry_after) == (Recovery.CHANGE_REQUEST, 7.0)
+    assert ended.__cause__ is away
+
+
+def test_a_lease_under_which_nothing_is_dropped_is_given_back() -> None:
+    away = [(TakeLease, Leased(held=True)), (LookAgain, Failed(AWAY)), (GiveBack, Done())]
+
+    assert told(*away)[0] is AWAY
 
 
 def test_a_store_that_was_set_back_does_not_hide_the_newest_token() -> None:
@@ -592,6 +621,24 @@ def test_a_right_of_another_kind_stays_as_it_was() -> None:
     told(*dropped(KEPT), (Revoke, Done()), state=state, grant=ClientCredentials())
 
     assert not state.is_spent("r1")
+
+
+def test_a_right_that_was_not_revoked_stays_as_it_was() -> None:
+    state, grant = TokenState(), RefreshToken(refresh_token="r9")
+    told(*dropped(None), state=state, grant=grant)
+    told(*dropped(KEPT), (Revoke, Done()), state=state, grant=grant)
+
+    assert not state.is_spent("r9")
+
+
+def test_a_refusal_of_another_kind_is_told_and_the_server_is_asked_once() -> None:
+    """RV-06."""
+    refusal = ErrorResponse("invalid_request", status_code=400)
+    ended, effects = told(*dropped(KEPT), (Revoke, Unrevoked(refusal)))
+
+    assert ended is refusal
+    assert refusal.hint == f"the token was dropped here; {MAY_LIVE_ON}"
+    assert effects[-1] == Revoke("r1", "refresh_token")
 
 
 def test_an_error_with_a_text_of_its_own_says_what_became_of_the_token() -> None:

@@ -47,9 +47,8 @@ async def test_a_person_agrees_elsewhere_while_the_device_waits(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(agree)
         token = await poll_device_login(http, server, DEVICE, login)
-
-    session = AsyncTokenSession(http, server=server, client_auth=DEVICE, token=token)
-    assert (await session.get(oauth.api)).json() == {"user": "ada"}
+        session = AsyncTokenSession(http, server=server, client_auth=DEVICE, token=token)
+        assert (await session.get(oauth.api)).json() == {"user": "ada"}
 
 
 async def test_a_person_says_no(

@@ -37,10 +37,9 @@ async def test_a_person_agrees_elsewhere_while_the_device_waits(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(agree)
         token = await poll_device_login(http, server, PUBLIC, login)
-
-    session = AsyncTokenSession(http, server=server, client_auth=PUBLIC, token=token)
-    assert (await session.get(server.endpoint("userinfo_endpoint"))).json() == {"sub": "ada"}
-    assert (await session.renew()).access_token != token.access_token
+        session = AsyncTokenSession(http, server=server, client_auth=PUBLIC, token=token)
+        assert (await session.get(server.endpoint("userinfo_endpoint"))).json() == {"sub": "ada"}
+        assert (await session.renew()).access_token != token.access_token
 
 
 async def test_a_person_says_no(http: httpx.AsyncClient, server: AuthorizationServer) -> None:
