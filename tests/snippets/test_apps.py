@@ -1,12 +1,17 @@
-"""The applications of docs/sessions.md and docs/login.md, under their frameworks, on sockets."""
+"""The applications of docs: sessions.md, login.md, logout.md, under their frameworks."""
 
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from secrets import token_urlsafe
 
+import attrs
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+
+from oauthkit import Identity, LoggedIn, SQLiteStore
+from oauthkit.testing import FakeAuthorizationServer
 
 from .apps import visited
 from .certificates import Certificates
@@ -65,9 +70,12 @@ def test_every_app_of_the_pages_is_visited() -> None:
     apps = [one for one in blocks() if one.is_app]
 
     assert {str(one) for one in apps} == {
-        str(block(page, text))
-        for page in ("sessions.md", "login.md")
-        for text in FRAMEWORKS.values()
+        str(block("logout.md", FRAMEWORKS["fastapi"])),
+        *(
+            str(block(page, text))
+            for page in ("sessions.md", "login.md")
+            for text in FRAMEWORKS.values()
+        ),
     }
 
 
@@ -89,7 +97,7 @@ async def test_cookies_are_for_this_host_and_no_script(browser: httpx.AsyncClien
     begun = (await browser.get("/login")).headers["set-cookie"].lower()
 
     for attribute in (
-        "__host-login=",
+        "__host-login-",
         "secure",
         "httponly",
         "samesite=lax",
@@ -140,7 +148,8 @@ async def test_a_login_has_a_name_that_was_not_there_before(browser: httpx.Async
 
 async def test_a_callback_is_good_once(browser: httpx.AsyncClient, world: World) -> None:
     url = await callback(browser)
-    kept = {"cookie": f"__Host-login={browser.cookies['__Host-login']}"}
+    ((name, value),) = browser.cookies.items()
+    kept = {"cookie": f"{name}={value}"}
     await browser.get(url)
 
     again = await browser.get(url)
@@ -159,6 +168,23 @@ async def test_a_forged_callback_does_not_use_the_login_up(browser: httpx.AsyncC
     assert forged.status_code == 400
     assert "stolen" not in forged.text
     assert done.headers["location"] == "/inbox"
+
+
+async def test_two_tabs_log_in_side_by_side(browser: httpx.AsyncClient, world: World) -> None:
+    """AT-14: the second login does not end the first one."""
+    first, second = await callback(browser), await callback(browser)
+
+    for url in (first, second):
+        assert (await browser.get(url)).headers["location"] == "/inbox"
+    assert len(world.fake.token_requests) == 2
+
+
+async def test_of_many_logins_in_one_browser_the_last_five_wait(browser: httpx.AsyncClient) -> None:
+    first, *_, last = [await callback(browser) for _ in range(7)]
+
+    assert len(browser.cookies) == 5
+    assert (await browser.get(first)).status_code == 400
+    assert (await browser.get(last)).headers["location"] == "/inbox"
 
 
 async def test_a_refusal_is_a_page(browser: httpx.AsyncClient) -> None:
@@ -266,6 +292,22 @@ async def test_a_logout_makes_every_copy_of_the_cookie_worthless(
     assert is_sent_to_log_in(await browser.get("/inbox", headers=copied))
 
 
+async def test_a_logout_is_one_at_the_server_too(browser: httpx.AsyncClient, world: World) -> None:
+    await logged_in(browser)
+    await browser.post("/logout")
+
+    (request,) = world.fake.endpoint_requests["revoke"]
+    assert request.status_code == 200
+
+
+async def test_a_logout_does_not_need_the_server(browser: httpx.AsyncClient, world: World) -> None:
+    await logged_in(browser)
+    world.fake.fail_next(503, endpoint="revoke")
+
+    assert (await browser.post("/logout")).status_code == 200
+    assert not browser.cookies
+
+
 async def test_a_logout_of_a_stranger_is_nothing(browser: httpx.AsyncClient) -> None:
     assert (await browser.post("/logout")).status_code == 200
 
@@ -279,3 +321,78 @@ async def test_two_visitors_have_their_own_tokens(browser: httpx.AsyncClient, wo
 
     inboxes = [r for r in world.fake.api_requests if r.url.endswith("/inbox")]
     assert len({r.headers["authorization"] for r in inboxes}) == 2
+
+
+# docs/logout.md: the server says who has logged out
+
+
+@attrs.define
+class Told:
+    """The application that a server tells of logouts, and what it keeps."""
+
+    browser: httpx.AsyncClient
+    fake: FakeAuthorizationServer
+    store: SQLiteStore
+
+    async def tell(self, logout_token: str) -> httpx.Response:
+        answer = await self.browser.post("/logged-out", data={"logout_token": logout_token})
+        assert answer.headers["cache-control"] == "no-store"
+        return answer
+
+    async def left(self) -> list[str]:
+        return [key for key in ("phone", "laptop") if await self.store.load(key) is not None]
+
+
+@pytest.fixture
+async def told(world: World, certificates: Certificates, tmp_path: Path) -> AsyncGenerator[Told]:
+    """Have Ada logged in twice, in two sessions at the server."""
+    names = block("logout.md", FRAMEWORKS["fastapi"]).run(tmp_path)
+    async with (
+        visited(names["app"], world, certificates) as browser,
+        SQLiteStore("tokens.db") as store,
+    ):
+        for number, key in enumerate(("phone", "laptop"), start=1):
+            identity = Identity(
+                issuer=world.fake.issuer,
+                subject="ada",
+                claims={"sid": f"session-{number}"},
+                expires_at=time.time() + 60,
+            )
+            await names["welcome"](key, LoggedIn(world.fake.issue(), identity))
+        yield Told(browser, world.fake, store)
+
+
+async def test_the_server_logs_out_one_session(told: Told) -> None:
+    """BL-02, BL-10."""
+    answer = await told.tell(told.fake.logout_token("ada", "session-1"))
+
+    assert answer.status_code == 200
+    assert await told.left() == ["laptop"]
+    assert len(told.fake.endpoint_requests["revoke"]) == 1
+
+
+async def test_the_server_logs_out_a_subject_everywhere(told: Told) -> None:
+    """BL-02."""
+    assert (await told.tell(told.fake.logout_token("ada"))).status_code == 200
+    assert await told.left() == []
+
+
+async def test_a_logout_token_counts_once_in_the_application(told: Told) -> None:
+    """BL-08."""
+    text = told.fake.logout_token("ada", "session-1")
+
+    assert [(await told.tell(text)).status_code for _ in range(2)] == [200, 400]
+
+
+@pytest.mark.parametrize("text", ["", "made.up.token"])
+async def test_what_is_no_logout_token_ends_no_visit(told: Told, text: str) -> None:
+    """AT-84."""
+    assert (await told.tell(text)).status_code == 400
+    assert await told.left() == ["phone", "laptop"]
+
+
+async def test_a_logout_that_fails_is_said_to_have_failed(told: Told) -> None:
+    told.fake.fail_next(503, endpoint="jwks")
+
+    assert (await told.tell(told.fake.logout_token("ada"))).status_code == 400
+    assert await told.left() == ["phone", "laptop"]
