@@ -1,4 +1,4 @@
-"""OAuth 2.0 for asynchronous Python: install it, read it, and stop worrying about tokens.
+"""OAuth 2.0 and OpenID Connect for asynchronous Python, so that you stop worrying about tokens.
 
 Three nouns describe every token: who issues it (`AuthorizationServer`), who asks (`ClientAuth`), by
 what right (`GrantStrategy`). An `AsyncTokenSession` is those three, an HTTP client and a place to

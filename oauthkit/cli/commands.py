@@ -20,7 +20,7 @@ _INTERRUPTED = 130  # what shells report for a program that was ended by Ctrl-C
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def oauthkit() -> None:
-    """OAuth 2 sessions for httpx that renew their tokens."""
+    """OAuth 2 and OpenID Connect for httpx."""
 
 
 @oauthkit.command()
