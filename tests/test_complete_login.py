@@ -29,6 +29,7 @@ from oauthkit import (
     MemorySingleUseStore,
     PublicClient,
     Recovery,
+    RegisteredClient,
     ResponseError,
     StoreError,
     TransportError,
@@ -628,3 +629,22 @@ async def test_a_function_of_the_callers_that_fails_costs_no_token() -> None:
     assert result.identity is None
     assert isinstance(result.not_verified, ConfigurationError)
     assert "LookupError" in str(result.not_verified)
+
+
+async def test_a_registered_secret_that_has_an_end_is_the_key_of_a_mac_too() -> None:
+    secret = "s" * 32
+    fake = new_fake("HS256", client_secret=secret)
+    client = RegisteredClient(
+        client_id="client",
+        client_secret=secret,
+        client_secret_expires_at=int(fake.clock.time()) + 600,
+        metadata={"token_endpoint_auth_method": "client_secret_basic"},
+    )
+    async with world_of(fake) as world:
+        result = await world.complete(
+            await world.begun(),
+            client_auth=client.client_auth(),
+            client_metadata=ClientMetadata(id_token_signed_response_alg="HS256"),
+        )
+
+    assert result.identity is not None

@@ -91,6 +91,11 @@ class Expiring(ClientAuth):
         init=False, default=attrs.Factory(lambda self: self.known_by.client_id, takes_self=True)
     )
 
+    @property
+    def client_secret(self) -> str | None:
+        """The secret, which is the key of a MAC too where one is registered (Core §10.1)."""
+        return getattr(self.known_by, "client_secret", None)
+
     async def authenticate(
         self, server: AuthorizationServer, *, endpoint: str, now: float
     ) -> Authentication:
