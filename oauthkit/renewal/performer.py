@@ -334,10 +334,7 @@ class _Performance:
         performer = self.performer
         match effect:
             case Delete():
-                try:
-                    await self._within(partial(performer.store.delete, performer.plan.key))
-                except OAuthKitError as error:
-                    return Failed(error)
+                return await self._delete()
             case Dropped():
                 self.renewal.end()
             case Revoke(text, hint):
@@ -346,6 +343,15 @@ class _Performance:
                 except Exception as error:  # noqa: BLE001 - anybody's client authentication
                     return Unrevoked(error)
         return Done()
+
+    async def _delete(self) -> Outcome:
+        performer = self.performer
+        lost = self.lease is not None and not self._held()  # asked first: to delete ends the lease
+        try:
+            await self._within(partial(performer.store.delete, performer.plan.key))
+        except OAuthKitError as error:
+            return Failed(error)
+        return Overtaken() if lost else Done()
 
     async def _ask(self, ask: Ask) -> Outcome:
         left = ask.until - anyio.current_time()

@@ -13,6 +13,7 @@ import attrs
 
 from oauthkit.errors import (
     ErrorResponse,
+    LeaseLost,
     OAuthKitError,
     ResponseError,
     StoreError,
@@ -29,6 +30,7 @@ from oauthkit.renewal.effects import (
     Look,
     LookAgain,
     Outcome,
+    Overtaken,
     Part,
     Revoke,
     Stored,
@@ -115,11 +117,16 @@ class Revocation:
         token = self._newest(record)
         if token is None and isinstance(looked, Failed):
             raise looked.error  # deleted unseen, it would live on at the server, and nobody knew
+        yield from self._delete()
+        self._forget(token)
+        return token
+
+    def _delete(self) -> Part[None]:
         deleted = yield from self._do(Delete())
         if isinstance(deleted, Failed):
             self._undeleted = deleted.error
-        self._forget(token)
-        return token
+        elif isinstance(deleted, Overtaken):
+            self._unseen = LeaseLost("the lease was lost before the stored token was deleted")
 
     def _check(self, record: Token | None) -> None:
         if record is not None and not self.plan.binding.fits(record):

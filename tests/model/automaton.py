@@ -17,6 +17,7 @@ from oauthkit.protocol.tries import Tries
 from oauthkit.renewal.effects import (
     Answered,
     Ask,
+    Dropped,
     Effect,
     LetGo,
     Lost,
@@ -26,6 +27,7 @@ from oauthkit.renewal.effects import (
     Tell,
 )
 from oauthkit.renewal.effects import Done as WasDone
+from oauthkit.renewal.revocation import Revocation
 from oauthkit.renewal.script import Plan, Script, Wish
 from oauthkit.renewal.spent import SpentRights
 from oauthkit.renewal.state import Moment, TokenState
@@ -87,9 +89,15 @@ class Start:
 class Automaton:
     """Answer what a script wants next."""
 
-    def __init__(self, script: type[Script] = Script, state: type[TokenState] = TokenState) -> None:
-        """Take the production's own script and state, or broken ones."""
+    def __init__(
+        self,
+        script: type[Script] = Script,
+        state: type[TokenState] = TokenState,
+        revocation: type[Revocation] = Revocation,
+    ) -> None:
+        """Take the production's own scripts and state, or broken ones."""
         self._script = script
+        self._revocation = revocation
         self._state = state
         self._states: list[tuple[Any, ...]] = []
         self._numbers: dict[tuple[Any, ...], int] = {}
@@ -135,7 +143,11 @@ class Automaton:
         self.replays += 1
         state = self.state(start.state)
         plan = Plan(key="k", grant=None, policy=POLICY, recheck=5.0, binding=Binding(issuer=ISSUER))
-        part = self._script(state, plan, start.wish, _moment(0.0)).run()
+        part = (
+            self._revocation(state, plan, _moment(0.0))
+            if start.wish.revoke
+            else self._script(state, plan, start.wish, _moment(0.0))
+        ).run()
         effect: Effect | None = next(part)
         error, asks = "", Counter[str]()
         line = list(told)
@@ -143,7 +155,7 @@ class Automaton:
         for step in range(LONGEST_SCRIPT + 1):
             if step == LONGEST_SCRIPT:
                 raise EndlessError
-            if isinstance(effect, Tell | LetGo | Pause):
+            if isinstance(effect, Tell | LetGo | Pause | Dropped):
                 outcome: Outcome = WasDone()
             elif line:
                 outcome, at = line.pop(0)
@@ -200,12 +212,12 @@ def _value(value: Any) -> Any:
         return tuple(map(_value, cast("Iterable[object]", value)))
     if isinstance(value, dict):
         return _value(sorted(cast("dict[str, object]", value).items()))
-    if isinstance(value, Script | Plan | Tries | SpentRights):
+    if isinstance(value, Script | Revocation | Plan | Tries | SpentRights):
         return tuple(map(_value, _values(value)))
     return value
 
 
-def _values(of: Script | Plan | Tries | SpentRights | TokenState) -> tuple[Any, ...]:
+def _values(of: Script | Revocation | Plan | Tries | SpentRights | TokenState) -> tuple[Any, ...]:
     return tuple(getattr(of, field.name) for field in attrs.fields(type(of)))
 
 

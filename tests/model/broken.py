@@ -10,6 +10,7 @@ import attrs
 from oauthkit import Token
 from oauthkit.renewal.effects import (
     Ask,
+    Delete,
     Done,
     Effect,
     Failed,
@@ -21,9 +22,11 @@ from oauthkit.renewal.effects import (
     Outcome,
     Overtaken,
     Part,
+    Revoke,
     Save,
     TakeLease,
 )
+from oauthkit.renewal.revocation import Revocation
 from oauthkit.renewal.script import Script
 from oauthkit.renewal.state import TokenState
 
@@ -187,6 +190,69 @@ class UsesAnybodysToken(Script):
         return stored
 
 
+@attrs.define
+class RevokesWithoutTheLease(Revocation):
+    """Delete and revoke what is stored, whoever is renewing it."""
+
+    def _do(self, effect: Effect) -> Part[Outcome]:
+        if isinstance(effect, TakeLease):
+            return Leased(held=True)
+        return (yield from Revocation._do(self, effect))
+
+
+@attrs.define
+class RevokesAndKeepsWhatItHolds(Revocation):
+    """Leave the token at hand where it is."""
+
+    def _forget(self, token: Token | None) -> None:
+        """Forget nothing."""
+
+
+@attrs.define
+class RevokesAndKeepsWhatIsStored(Revocation):
+    """Leave the stored token where it is."""
+
+    def _do(self, effect: Effect) -> Part[Outcome]:
+        if isinstance(effect, Delete):
+            return Done()
+        return (yield from Revocation._do(self, effect))
+
+
+@attrs.define
+class RevokesAnybodysToken(Revocation):
+    """Delete whatever the store has, another server's token too."""
+
+    def _check(self, record: Token | None) -> None:
+        """Check nothing."""
+
+
+@attrs.define
+class DeletesAndRevokesNothing(Revocation):
+    """End the login here alone."""
+
+    def _do(self, effect: Effect) -> Part[Outcome]:
+        if isinstance(effect, Revoke):
+            return Done()
+        return (yield from Revocation._do(self, effect))
+
+
+@attrs.define
+class SaysNothingOfWhatLivesOn(Revocation):
+    """Take a server that cannot be asked for one that has revoked."""
+
+    def _raise_what_failed(self, error: Exception | None) -> None:
+        """Raise nothing."""
+
+
+@attrs.define
+class TakesAnOvertakenDeletionForDone(Revocation):
+    """Take a token that was deleted after the lease ran out for the newest."""
+
+    def _do(self, effect: Effect) -> Part[Outcome]:
+        outcome = yield from Revocation._do(self, effect)
+        return Done() if isinstance(outcome, Overtaken) else outcome
+
+
 class RemembersNothingSpent(TokenState):
     """Know no right as spent."""
 
@@ -217,9 +283,10 @@ class NeverOffersAgain(TokenState):
         return None
 
 
-BROKEN: Final[dict[type[Script] | type[TokenState], frozenset[str]]] = {
+BROKEN: Final[dict[type[Script] | type[Revocation] | type[TokenState], frozenset[str]]] = {
     AsksForEver: frozenset({"lost answer", "lost request"}),
     AsksWithoutALookAtTheLease: frozenset({"stop"}),
+    DeletesAndRevokesNothing: frozenset({"revoke"}),
     DropsTheRightWithItsAnswer: frozenset({"lost request"}),
     ForgetsWhatWasNotSaved: frozenset({"store away"}),
     ForgetsWhatWasOvertaken: frozenset({"stop"}),
@@ -230,8 +297,14 @@ BROKEN: Final[dict[type[Script] | type[TokenState], frozenset[str]]] = {
     OffersOverEverything: frozenset({"logout"}),
     RemembersNothingSpent: frozenset({"store set back"}),
     RetriesWithoutALookAtTheLease: frozenset({"refused connection", "stop"}),
+    RevokesAnybodysToken: frozenset({"foreign login", "revoke"}),
+    RevokesAndKeepsWhatIsStored: frozenset({"revoke"}),
+    RevokesAndKeepsWhatItHolds: frozenset({"revoke"}),
+    RevokesWithoutTheLease: frozenset({"revoke"}),
     SavesAfterGivingBack: frozenset(),
+    SaysNothingOfWhatLivesOn: frozenset({"lost request", "revoke"}),
     SkipsTheSecondLook: frozenset(),
+    TakesAnOvertakenDeletionForDone: frozenset({"revoke", "stop"}),
     TakesNoLease: frozenset(),
     TakesOvertakenForSaved: frozenset({"logout"}),
     UsesAnybodysToken: frozenset({"foreign login"}),

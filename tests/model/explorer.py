@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from oauthkit.renewal.revocation import Revocation
 from oauthkit.renewal.script import Script
 from oauthkit.renewal.state import TokenState
 
@@ -26,6 +27,7 @@ KINDS: Final = frozenset(
         "lost answer",
         "lost request",
         "refused connection",
+        "revoke",
         "stop",
         "store away",
         "store set back",
@@ -70,7 +72,7 @@ class Explored:
 def explore(
     processes: int,
     bounds: Bounds,
-    broken: type[Script] | type[TokenState] | None = None,
+    broken: type[Script] | type[Revocation] | type[TokenState] | None = None,
 ) -> Explored:
     """Go to every world, the nearest first, and stop at the first one that may not be.
 
@@ -86,11 +88,13 @@ def explore(
         gc.enable()
 
 
-def _automaton(broken: type[Script] | type[TokenState] | None) -> Automaton:
+def _automaton(broken: type[Script] | type[Revocation] | type[TokenState] | None) -> Automaton:
     if broken is None:
         return Automaton()
     if issubclass(broken, Script):
         return Automaton(script=broken)
+    if issubclass(broken, Revocation):
+        return Automaton(revocation=broken)
     return Automaton(state=broken)
 
 

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from oauthkit import Token
+from oauthkit.renewal.state import TokenState
+
 from .world import EXCUSED, World, number_of
 
 MOST_ASKS: Final = 2
@@ -46,6 +49,31 @@ def check_saved(world: World, who: int) -> None:
         raise ViolationError(message)
 
 
+def check_deleted(seen: list[Token | None], who: int) -> None:
+    """Refuse to delete another server's token that was seen.
+
+    Raises:
+        ViolationError: It is one.
+    """
+    if any(token is not None and number_of(token) < 0 for token in seen[-1:]):
+        message = f"{who} deletes another server's token"
+        raise ViolationError(message)
+
+
+def check_revoked(world: World, who: int, known: TokenState) -> None:
+    """Refuse a revocation that comes to a good end, and leaves the token where it was.
+
+    Raises:
+        ViolationError: It does.
+    """
+    if known.newest() is not None:
+        message = f"{who} has revoked its token, and hands it out"
+        raise ViolationError(message)
+    if not world.alive and not world.excused and world.record is not None and world.record[0] >= 0:
+        message = f"a{world.record[0]} is revoked, and still in the store"
+        raise ViolationError(message)
+
+
 def check(world: World, *, grace: bool) -> None:
     """Refuse a world that no events may lead to.
 
@@ -55,7 +83,7 @@ def check(world: World, *, grace: bool) -> None:
     if world.out and world.record is not None:
         message = "what the user has logged out of is back in the store"
         raise ViolationError(message)
-    if grace and not world.alive:
+    if grace and not world.alive and not world.ended:
         message = "a login was lost although the server forgives"
         raise ViolationError(message)
     for who, process in enumerate(world.processes):
@@ -85,7 +113,12 @@ def check_end(world: World) -> None:
         if process.node is not None:
             message = f"{who} waits for ever: {type(process.node.effect).__name__}"
             raise ViolationError(message)
-    if not world.alive or world.out or world.excused:
+    if not world.alive or world.excused:
+        return
+    if world.owed and world.reader is not None:
+        message = f"a{world.newest} was deleted, lives on at the server, and nobody was told"
+        raise ViolationError(message)
+    if world.out:
         return
     if world.reader is not None and world.record != (world.newest, True):
         message = f"a{world.newest} was read by {world.reader}, and the store has not got it"

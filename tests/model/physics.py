@@ -13,6 +13,7 @@ from oauthkit import Token
 from oauthkit.renewal.effects import (
     Answered,
     Ask,
+    Delete,
     Done,
     GiveBack,
     Leased,
@@ -21,6 +22,7 @@ from oauthkit.renewal.effects import (
     NotHeld,
     Outcome,
     Overtaken,
+    Revoke,
     Save,
     Stored,
     TakeLease,
@@ -29,7 +31,7 @@ from oauthkit.renewal.script import Wish
 from oauthkit.renewal.state import TokenState
 
 from .automaton import POLICY, Automaton, Node
-from .invariants import check_presented, check_saved
+from .invariants import check_deleted, check_presented, check_revoked, check_saved
 from .world import (
     AWAY,
     AWAY_AND_HELD,
@@ -41,6 +43,7 @@ from .world import (
     NEVER_SENT,
     NOBODY,
     ON_ITS_WAY,
+    UNREVOKED,
     Bounds,
     Process,
     World,
@@ -69,6 +72,7 @@ class Physics:
             "cancel": self._cancelled,
             "torn down": self._torn_down,
             "failing save": self._badly_saved,
+            "revoke": self._logged_out_there,
         }
         self._to_all: dict[str, Callable[[World], Iterator[Step]]] = {
             "store away": self._gone,
@@ -134,6 +138,10 @@ class Physics:
                     yield f"{who} goes to ask", world.put(who, sending)
             case Save(token):
                 yield self._saved(world, who, process, token)
+            case Delete():
+                yield self._deleted(world, who, process)
+            case Revoke(text):
+                yield from self._revoked(world, who, process, text)
             case GiveBack():
                 yield f"{who} gives back", self._tell(_freed(world, who), who, process, Done())
             case _:
@@ -162,6 +170,34 @@ class Physics:
         check_saved(world, who)
         after = world.store(who, record_of(token))
         return f"{who} saves", self._tell(after, who, process, Done())
+
+    # A process ends a login
+
+    def _deleted(self, world: World, who: int, process: Process) -> Step:
+        if not world.up:
+            return f"{who} deletes in vain", self._tell(world, who, process, AWAY)
+        assert process.node is not None
+        told = [outcome for outcome, _ in process.node.told]
+        check_deleted([outcome.token for outcome in told if isinstance(outcome, Stored)], who)
+        owed = world.owed or world.record is not None
+        before = world.before if world.record is None else world.record
+        after = world._replace(record=None, before=before, holder=None, out=True, owed=owed)
+        lost = Leased(held=True) in told and not world.held_by(who)
+        return f"{who} deletes", self._tell(after, who, process, Overtaken() if lost else Done())
+
+    def _revoked(self, world: World, who: int, process: Process, text: str) -> Iterator[Step]:
+        number, after = int(text[1:]), world
+        if text == f"r{world.newest}":
+            others = [entry for entry in world.presented if entry[0] != number]
+            presented = tuple(sorted([*others, (number, EXCUSED, who)]))
+            after = world._replace(alive=False, ended=True, owed=False, presented=presented)
+        elif any(entry[:2] == (number, EXCUSED) for entry in world.presented):
+            after = world._replace(owed=False)  # what came of it nobody could know
+        yield f"{who} revokes {text}", self._tell(after, who, process, Done())
+        for kind, reached in (("lost request", world), ("lost answer", after)):
+            if self._may_fail(world, kind):
+                told = self._tell(_fault(reached), who, process, UNREVOKED)
+                yield f"{who}'s revocation: {kind}", told
 
     # A token request, in three steps
 
@@ -234,13 +270,15 @@ class Physics:
                 yield from self._to_all[kind](world)
             elif kind in self._to_processes:
                 for who, process in enumerate(world.processes):
-                    if process.node is not None:
+                    if (process.node is None) == (kind == "revoke"):
                         yield from self._to_processes[kind](world, who, process)
 
     def _killed(self, world: World, who: int, process: Process) -> Iterator[Step]:
         reader = None if world.reader == who else world.reader
         known = frozenset(entry for entry in world.known if entry[0] != who)
         after = _left(world, who)._replace(reader=reader, known=known)
+        if _is_revocation(process):
+            after = after._replace(owed=False)  # who is no more tells nobody
         fresh = Process(None, self.automaton.blank, runs=process.runs)
         yield f"{who} is killed, and started again", after.put(who, fresh)
 
@@ -251,6 +289,8 @@ class Physics:
     def _cancelled(self, world: World, who: int, process: Process) -> Iterator[Step]:
         """Cancel a renewal that has no answer yet: it gives its lease back."""
         node = process.node
+        if _is_revocation(process):  # who is cancelled there only stops waiting
+            return
         if node is not None and not process.phase and node.unsaved is None:
             idle = Process(None, node.state, runs=process.runs)
             yield f"{who} is cancelled", _freed(world, who).put(who, idle)
@@ -259,7 +299,10 @@ class Physics:
         """End an event loop in the middle, and let its process live on."""
         if process.node is not None:
             idle = Process(None, process.node.state, runs=process.runs)
-            yield f"the event loop of {who} is torn down", _left(world, who).put(who, idle)
+            after = _left(world, who).put(who, idle)
+            if _is_revocation(process):
+                after = after._replace(owed=False)  # its caller is told
+            yield f"the event loop of {who} is torn down", after
 
     def _badly_saved(self, world: World, who: int, process: Process) -> Iterator[Step]:
         node = process.node
@@ -297,6 +340,11 @@ class Physics:
                 world._replace(record=None, before=world.record, holder=None, out=True),
             )
 
+    def _logged_out_there(self, world: World, who: int, process: Process) -> Iterator[Step]:
+        """Have a process end the login, here and at the server."""
+        begun = process._replace(node=self.automaton.start(process.state, Wish(revoke=True)))
+        yield f"{who} begins to revoke", world.put(who, begun)
+
     def _logged_in(self, world: World) -> Iterator[Step]:
         newest = world.newest + 1
         yield (
@@ -312,6 +360,8 @@ class Physics:
                 reader=None,
                 excused=False,
                 out=False,
+                ended=False,
+                owed=False,
             ),
         )
 
@@ -329,14 +379,26 @@ class Physics:
                 ),
             )
 
+    def _ended_login(self, world: World, who: int, node: Node) -> World:
+        if node.error:
+            return world._replace(owed=False)  # its caller is told
+        check_revoked(world, who, self.automaton.state(node.state))
+        return world
+
     def _tell(self, world: World, who: int, process: Process, outcome: Outcome) -> World:
         """Return the world after a script was told an outcome."""
         assert process.node is not None
         late = process.away * POLICY.save_timeout
         node = self.automaton.tell(process.node, outcome, at=late)
         if node.effect is None:
+            if _is_revocation(process):
+                world = self._ended_login(world, who, node)
             return world.put(who, Process(None, node.state, runs=process.runs))
         return world.put(who, process._replace(node=node))
+
+
+def _is_revocation(process: Process) -> bool:
+    return process.node is not None and process.node.start.wish.revoke
 
 
 def _is_content(world: World, known: TokenState) -> bool:

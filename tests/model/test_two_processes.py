@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from oauthkit.renewal.revocation import Revocation
 from oauthkit.renewal.script import Script
 from oauthkit.renewal.state import TokenState
 
@@ -32,7 +33,7 @@ MOST_FAULTS: Final = 2
 def test_nothing_is_lost_in_any_order_of_events(
     name: str, record_property: Callable[[str, str], None]
 ) -> None:
-    """AT-75, AT-78, BC-15: whatever happens, within the bound."""
+    """AT-75, AT-78, BC-15, RV-07: whatever happens, within the bound."""
     found = explore(2, BOUNDS[name])
     record_property("measured", f"2 processes, {name}: {found}")
     assert found.violation == "", found.story
@@ -40,7 +41,9 @@ def test_nothing_is_lost_in_any_order_of_events(
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
-def test_a_broken_script_is_found(broken: type[Script] | type[TokenState]) -> None:
+def test_a_broken_script_is_found(
+    broken: type[Script] | type[Revocation] | type[TokenState],
+) -> None:
     """The explorer is worth what it finds: each of these somebody might call a simplification."""
     kinds = BROKEN[broken]
     found = explore(2, Bounds(faults=MOST_FAULTS if kinds else 0, kinds=kinds, again=0), broken)

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import attrs
 
 from oauthkit import InvalidGrant, StoreError, Token, TransportError
-from oauthkit.renewal.effects import Failed, Lost, NotSent, Outcome, Refused
+from oauthkit.renewal.effects import Failed, Lost, NotSent, Outcome, Refused, Unrevoked
 
 from .automaton import FUTURE, ISSUER, PAST, Node
 
@@ -14,6 +14,7 @@ OTHER_ISSUER: Final = "https://other.example"
 AWAY: Final = Failed(StoreError("away"))
 AWAY_AND_HELD: Final = Failed(StoreError("away"), held=True)
 CUT: Final = Lost(TransportError("cut"))
+UNREVOKED: Final = Unrevoked(TransportError("cut"))
 NEVER_SENT: Final = NotSent(TransportError("refused", sent=False))
 DEAD: Final = Refused(InvalidGrant("invalid_grant", status_code=400))
 
@@ -96,6 +97,8 @@ class World(NamedTuple):
         reader: Who has read the newest token, and lives; None where nobody does.
         excused: Whether the store may have another one than the newest: it was set back.
         out: Whether the user has logged out, and not in again.
+        ended: Whether a process had the server revoke the login.
+        owed: Whether a process has deleted a token, and neither revoked it nor told anybody.
         faults: How many faults there were.
         again: How many further renewals were wanted.
     """
@@ -115,6 +118,8 @@ class World(NamedTuple):
     reader: int | None = None
     excused: bool = False
     out: bool = False
+    ended: bool = False
+    owed: bool = False
     faults: int = 0
     again: int = 0
 

@@ -15,6 +15,7 @@ from oauthkit import (
     ClientCredentials,
     ConfigurationError,
     ErrorResponse,
+    LeaseLost,
     LeaseTaken,
     MemoryStore,
     OAuthKitError,
@@ -38,6 +39,7 @@ from oauthkit.renewal.effects import (
     Leased,
     Look,
     LookAgain,
+    Overtaken,
     Revoke,
     Stored,
     TakeLease,
@@ -391,6 +393,23 @@ async def test_a_lease_that_somebody_else_keeps_is_not_waited_for_for_ever() -> 
     assert fake.families_alive == 0
 
 
+async def test_a_lease_that_is_lost_before_the_token_is_deleted_is_told_of() -> None:
+    """RV-07: a process that was stopped for longer than its lease may have been overtaken."""
+    fake, store = FakeAuthorizationServer(), Hanging()
+    async with logged_in(fake, store) as (session, _):
+
+        async def log_in_again() -> None:
+            await MemoryStore.save(store, "k", fake.issue())
+
+        store.before["lease.load"] = log_in_again
+        error = await fail(session.revoke())
+
+        assert "whether another process had renewed it meanwhile could not be seen" in str(error)
+        assert isinstance(error.__cause__, LeaseLost)
+        assert await store.load("k") is None
+    assert len(revoked(fake)) == 1
+
+
 # Where the store fails
 
 
@@ -580,6 +599,14 @@ def test_a_look_that_fails_under_the_lease_is_told_with_its_advice() -> None:
     assert isinstance(ended, StoreError)
     assert (ended.recovery, ended.retry_after) == (Recovery.CHANGE_REQUEST, 7.0)
     assert ended.__cause__ is away
+
+
+def test_a_deletion_after_the_lease_may_be_behind_and_is_told_so() -> None:
+    line: Line = [(Delete, Overtaken()), *dropped(KEPT)[3:], (Revoke, Done())]
+    ended, effects = told(*dropped(KEPT)[:2], *line)
+
+    assert str(ended).endswith(": the lease was lost before the stored token was deleted")
+    assert effects[-1] == Revoke("r1", "refresh_token")
 
 
 def test_a_lease_under_which_nothing_is_dropped_is_given_back() -> None:
