@@ -331,17 +331,11 @@ class _Performance:
         return Done()
 
     async def _end_login(self, effect: Delete | Dropped | Revoke) -> Outcome:
-        performer = self.performer
-        match effect:
-            case Delete():
-                return await self._delete()
-            case Dropped():
-                self.renewal.end()
-            case Revoke(text, hint):
-                try:
-                    await performer.exchange.revoke(text, hint=hint)
-                except Exception as error:  # noqa: BLE001 - anybody's client authentication
-                    return Unrevoked(error)
+        if isinstance(effect, Delete):
+            return await self._delete()
+        if isinstance(effect, Revoke):
+            return await self._revoke(effect)
+        self.renewal.end()
         return Done()
 
     async def _delete(self) -> Outcome:
@@ -352,6 +346,13 @@ class _Performance:
         except OAuthKitError as error:
             return Failed(error)
         return Overtaken() if lost else Done()
+
+    async def _revoke(self, revoke: Revoke) -> Outcome:
+        try:
+            await self.performer.exchange.revoke(revoke.text, hint=revoke.hint)
+        except Exception as error:  # noqa: BLE001 - anybody's client authentication
+            return Unrevoked(error)
+        return Done()
 
     async def _ask(self, ask: Ask) -> Outcome:
         left = ask.until - anyio.current_time()

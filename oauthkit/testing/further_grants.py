@@ -74,7 +74,7 @@ def _is_good(desk: Desk, token: str) -> bool:
 def _is_for(desk: Desk, claims: Mapping[str, Any]) -> bool:
     expires_at = claims.get("exp")
     in_time = isinstance(expires_at, int) and expires_at > desk.settings.clock.time()
-    return in_time and bool(claims.get("iss")) and claims.get("aud") in desk.settings.names
+    return in_time and bool(claims.get("iss")) and claims.get("aud") in desk.names()
 
 
 def _claims(assertion: str) -> Mapping[str, Any]:

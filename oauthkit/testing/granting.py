@@ -80,11 +80,6 @@ class Settings:
         """Tell whether a client that was registered here proves who it is."""
         return False
 
-    @property
-    def names(self) -> frozenset[str]:
-        """What an assertion may call this server (RFC 7523 §3)."""
-        return frozenset()
-
     def allows(self, scope: str) -> bool:
         """Tell whether all of a scope may be granted."""
         return self.allowed_scope is None or _within(scope, self.allowed_scope)
@@ -226,11 +221,13 @@ class Desk:
 
     Attributes:
         further: Grants beyond those of RFC 6749, by their `grant_type`.
+        names: What an assertion may call this server (RFC 7523 §3).
     """
 
     settings: Settings
     dialect: Dialect
     further: "Mapping[str, FurtherGrant]" = attrs.field(factory=dict[str, "FurtherGrant"])
+    names: Callable[[], frozenset[str]] = frozenset[str]
     ledger: Ledger = attrs.field(init=False)
     _codes: dict[str, _Code] = attrs.field(factory=dict[str, _Code], init=False, repr=False)
     _assertions: set[str] = attrs.field(factory=set[str], init=False, repr=False)

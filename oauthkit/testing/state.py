@@ -78,7 +78,8 @@ class AuthorizationServerState(Settings):
 
     def _new_desk(self) -> Desk:
         device = FurtherGrant(self.device_codes.issue)
-        return Desk(self, self.dialect, {**FURTHER_GRANTS, DEVICE_CODE: device})
+        further = {**FURTHER_GRANTS, DEVICE_CODE: device}
+        return Desk(self, self.dialect, further, lambda: self.names)
 
     def is_registered(self, asked: Asked) -> bool:
         """Tell whether a client that was registered here proves who it is, by its secret."""

@@ -315,6 +315,17 @@ async def test_an_asgi_scope_without_host_and_raw_path_is_understood() -> None:
     assert messages[0]["status"] == 401
 
 
+async def test_what_is_not_below_the_issuer_is_the_api() -> None:
+    fake = FakeAuthorizationServer(issuer="https://host.example/realm")
+    async with httpx.AsyncClient(transport=fake.transport()) as http:
+        token = (await fetch(http, fake)).json()["access_token"]
+        bearer = {"authorization": f"Bearer {token}"}
+        report = await http.get("https://host.example/token", headers=bearer)
+
+    assert report.json() == {"path": "/token"}
+    assert len(fake.token_requests) == len(fake.api_requests) == 1
+
+
 async def test_an_error_of_the_api_function_reaches_the_test(mount: Mount) -> None:
     def api(request: httpx.Request) -> httpx.Response:
         message = "the test's own mistake"
