@@ -28,6 +28,7 @@ from oauthkit import (
     Token,
     poll_device_login,
     start_device_login,
+    verify_id_token,
 )
 from oauthkit.testing import FakeAuthorizationServer
 
@@ -76,6 +77,19 @@ async def device(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncGener
         made = Device(fake, http)
         monkeypatch.setattr("oauthkit.operations.device.anyio.sleep", made.sleep)
         yield made
+
+
+async def test_a_login_on_a_device_says_who_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OC-01: with the scope `openid`, as any other login."""
+    async with device(monkeypatch) as tv:
+        await tv.start(scope="openid")
+        tv.approve_after = 1
+        token = await tv.poll()
+        assert token.id_token is not None
+        identity = await verify_id_token(
+            tv.http, tv.fake.server, tv.fake.client_auth, token.id_token, clock=tv.fake.clock
+        )
+    assert (identity.issuer, identity.subject) == (tv.fake.issuer, "ada")
 
 
 async def test_a_login_is_begun_shown_agreed_to_and_gives_a_bound_token(

@@ -78,7 +78,7 @@ class DeviceCodes:
             message = f"no token is given for this device code: {error}"
             raise RefusedError(message, error=str(error))
         login.spent = True
-        return desk.issue(login.scope)
+        return desk.issue(login.scope, asked={"scope": login.scope})
 
     def _refusal(self, login: PendingDevice) -> str | None:
         """Return the error of RFC 8628 §3.5 that is due; None where a token is."""

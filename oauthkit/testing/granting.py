@@ -253,9 +253,9 @@ class Desk:
         self._codes[code] = _Code(redirect_uri, challenge, family, now + CODE_LIFE)
         return code
 
-    def issue(self, scope: str) -> Issued:
-        """Return tokens, as after a login."""
-        return self._first(Family(scope))
+    def issue(self, scope: str, *, asked: Mapping[str, str] | None = None) -> Issued:
+        """Return tokens, as after a login, which asked for this."""
+        return self._first(Family(scope, asked=asked or {}, began=self.settings.clock.time()))
 
     def answer(self, check: Check) -> HTTPResponse:
         """Return the answer to a token request, whose violations are in `check` then."""
