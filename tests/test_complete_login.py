@@ -500,6 +500,25 @@ async def test_a_secret_that_is_long_enough_is_the_key_of_a_mac_where_one_is_reg
             )
 
 
+async def test_a_registered_secret_that_has_an_end_is_the_key_of_a_mac_too() -> None:
+    """OC-11, DC-10."""
+    fake = new_fake("HS256", client_secret="s" * 32)
+    metadata = ClientMetadata(id_token_signed_response_alg="HS256")
+    registered = RegisteredClient(
+        client_id=fake.client_id,
+        client_secret="s" * 32,
+        client_secret_expires_at=fake.clock.time() + 600,
+    )
+    async with world_of(fake) as world:
+        result = await world.complete(
+            await world.begun(),
+            client_auth=registered.client_auth(),
+            client_metadata=metadata,
+        )
+
+    assert result.identity is not None
+
+
 # Accepted once, in all processes
 
 
@@ -507,6 +526,10 @@ class Unreachable:
     """A store of what was used that is away."""
 
     async def claim(self, name: str, /, *, expires_at: float) -> bool:
+        message = "the store is away"
+        raise StoreError(message)
+
+    async def release(self, name: str, /) -> None:
         message = "the store is away"
         raise StoreError(message)
 
@@ -520,6 +543,9 @@ class UsedElsewhere:
     async def claim(self, name: str, /, *, expires_at: float) -> bool:
         self.asked.append((name, expires_at))
         return False
+
+    async def release(self, name: str, /) -> None:
+        raise AssertionError
 
 
 @pytest.mark.parametrize("now", [None, 0.0])
@@ -564,6 +590,87 @@ async def test_what_cannot_be_noted_is_not_used_and_leads_to_a_new_login(world: 
 
     assert caught.value.recovery is Recovery.REAUTHORIZE
     assert world.fake.token_requests == []
+
+
+class Forgetful(MemorySingleUseStore):
+    """A store that is away after the claim."""
+
+    async def release(self, name: str, /) -> None:
+        message = "the store is away"
+        raise StoreError(message)
+
+
+async def failed(world: World, login: AuthorizationRequest, callback: str, **more: Any) -> Any:
+    """Return why a login could not be completed by a client whose connections are refused."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        message = "refused"
+        raise httpx.ConnectError(message)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as http:
+        with pytest.raises(TransportError) as caught:
+            await attrs.evolve(world, http=http).complete(login, callback, **more)
+    return caught.value
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_a_code_that_has_not_left_can_be_brought_again(world: World, *, shared: bool) -> None:
+    """AT-12: the connection was refused, so that nothing is spent here or elsewhere."""
+    used = MemorySingleUseStore(clock=world.fake.clock.time) if shared else None
+    login = await world.begun()
+    callback = world.fake.authorize(login.url)
+
+    error = await failed(world, login, callback, used=used)
+    assert (error.sent, error.recovery) == (False, Recovery.RETRY_LATER)
+    assert (await world.complete(login, callback, used=used)).identity is not None
+
+    with pytest.raises(CallbackError, match="accepted before"):
+        await world.complete(login, callback, used=used)
+
+
+class Sealed(ClientSecretBasic):
+    """A client whose secret is out of reach."""
+
+    async def authenticate(self, *_: Any, **__: Any) -> Any:
+        message = "the vault is sealed"
+        raise RuntimeError(message)
+
+
+async def test_a_client_authentication_that_fails_costs_no_login(world: World) -> None:
+    login = await world.begun()
+    callback = world.fake.authorize(login.url)
+    with pytest.raises(RuntimeError, match="sealed"):
+        await world.complete(login, callback, Sealed("client", "s3cret"))
+
+    assert (await world.complete(login, callback)).identity is not None
+
+
+async def test_a_claim_that_cannot_be_taken_back_leads_to_a_new_login(world: World) -> None:
+    used = Forgetful(clock=world.fake.clock.time)
+    login = await world.begun()
+
+    error = await failed(world, login, world.fake.authorize(login.url), used=used)
+    assert error.recovery is Recovery.REAUTHORIZE
+
+    login = await world.begun()
+    callback = world.fake.authorize(login.url)
+    with pytest.raises(RuntimeError, match="sealed"):
+        await world.complete(login, callback, Sealed("client", "s3cret"), used=used)
+    with pytest.raises(CallbackError, match="accepted before"):
+        await world.complete(login, callback, used=used)
+
+
+async def test_a_code_that_may_have_left_is_not_brought_again(world: World) -> None:
+    """AT-12."""
+    login = await world.begun()
+    callback = world.fake.authorize(login.url)
+    world.fake.fail_next(503)
+    with pytest.raises(ResponseError) as caught:
+        await world.complete(login, callback)
+
+    assert caught.value.recovery is Recovery.REAUTHORIZE
+    with pytest.raises(CallbackError, match="accepted before"):
+        await world.complete(login, callback)
 
 
 # A server that moves

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import attrs
 import httpx
 import pytest
@@ -148,6 +150,69 @@ async def test_a_logout_token_that_comes_again_logs_nobody_out(world: World) -> 
             *(world.http, world.fake.server, "client", text), used=used, clock=world.fake.clock
         )
     assert await world.left() == ["phone", "grace"]
+
+
+@pytest.mark.parametrize("fails", ["store", "index"])
+async def test_a_logout_that_fails_half_way_can_be_announced_again(
+    world: World, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AT-84, BL-08: who can be logged out is, and the others at the next try."""
+    used, text = MemorySingleUseStore(clock=world.fake.clock.time), world.fake.logout_token("ada")
+    place: Any = world.store if fails == "store" else world.index
+    name = "delete" if fails == "store" else "remove"
+    works = getattr(place, name)
+
+    async def fail(key: str) -> None:
+        if key == "laptop":
+            message = "away"
+            raise StoreError(message)
+        await works(key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, fail)
+        with pytest.raises(StoreError, match="away"):
+            await world.log_out(text, used=used)
+    assert await world.left() == (["laptop", "grace"] if fails == "store" else ["grace"])
+    revoked = len(world.fake.endpoint_requests["revoke"])
+    assert revoked == (1 if fails == "store" else 2)
+
+    assert (await world.log_out(text, used=used)).keys == ("laptop",)
+    assert await world.left() == ["grace"]
+    assert len(world.fake.endpoint_requests["revoke"]) == 2
+    with pytest.raises(InvalidJWT, match="came before"):
+        await world.log_out(text, used=used)
+
+
+async def test_a_logout_whose_caller_is_gone_can_be_announced_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BL-08: a server waits for its answer for seconds."""
+    used, text = MemorySingleUseStore(clock=world.fake.clock.time), world.fake.logout_token("ada")
+
+    with anyio.CancelScope() as scope, monkeypatch.context() as patch:
+
+        async def cancelled(key: str) -> None:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        patch.setattr(world.store, "delete", cancelled)
+        await world.log_out(text, used=used)
+    assert scope.cancelled_caught
+    assert (await world.log_out(text, used=used)).keys == ("laptop", "phone")
+
+
+async def test_what_cannot_be_taken_back_is_told_by_the_first_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = MemorySingleUseStore(clock=world.fake.clock.time)
+
+    async def fail(name: str) -> None:
+        raise StoreError(name)
+
+    monkeypatch.setattr(world.store, "delete", fail)
+    monkeypatch.setattr(used, "release", fail)
+    with pytest.raises(StoreError, match="laptop"):
+        await world.log_out(world.fake.logout_token("ada"), used=used)
 
 
 async def test_a_forged_logout_token_logs_nobody_out_and_is_not_noted(world: World) -> None:

@@ -8,6 +8,7 @@ import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.errors import CallbackError, InvalidJWT, OAuthKitError, Recovery, StoreError
+from oauthkit.exchange import Exchange
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
@@ -16,9 +17,11 @@ from oauthkit.operations.verifying import check_verifiable
 from oauthkit.protocol.authorization import AuthorizationRequest, Callback
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.client_metadata import ClientMetadata
+from oauthkit.protocol.grants import AuthorizationCode
 from oauthkit.protocol.id_token import LEEWAY, Identity, check_leeway
+from oauthkit.protocol.single_use import CODES, LOGINS
 from oauthkit.protocol.token import Token
-from oauthkit.stores.single_use import SingleUseStore
+from oauthkit.stores.single_use import SingleUseStore, released
 from oauthkit.transport import AsyncHTTPClient
 
 _LOGGER: Final = logging.getLogger("oauthkit")
@@ -61,7 +64,8 @@ async def complete_login(
 ) -> LoggedIn:
     """Check a callback, exchange its code, and return the token and who has logged in.
 
-    The callback is accepted once, and a forged one does not count (`AuthorizationRequest.accept`).
+    The callback is accepted once, and a forged one does not count (`AuthorizationRequest.accept`),
+    nor does a try by which the code has certainly not left: the same callback can be brought again.
     With the scope `openid` the ID Token is looked at, all of it (OpenID Connect Core 1.0 §3.1.3.7).
     If the server's keys cannot be had just then, the code is spent and the token is good all the
     same: then it is returned without an identity, and a warning is logged.
@@ -122,7 +126,7 @@ async def complete_login(
         del callback  # a traceback that shows local values would show it
     if used is not None:
         await _claim(used, login, now=now)
-    token = await exchange.token(grant)
+    token = await _exchanged(exchange, login, grant, used)
     if login.nonce is None:
         return LoggedIn(token)
     if token.id_token is None:
@@ -152,6 +156,28 @@ async def complete_login(
         _LOGGER.warning("who has logged in could not be verified: %s", error)
         return LoggedIn(token, not_verified=error)
     return LoggedIn(token, identity)
+
+
+async def _exchanged(
+    exchange: Exchange,
+    login: AuthorizationRequest,
+    grant: AuthorizationCode,
+    used: SingleUseStore | None,
+) -> Token:
+    """Return the token of a code; where that has certainly not left, the login goes on.
+
+    Raises:
+        OAuthKitError: As `Exchange.token` does.
+    """
+    try:
+        return await exchange.token(grant)
+    except BaseException as error:
+        if not CODES.knows(login.token_endpoint, grant.code):
+            if used is None or await released(used, login.once_id):
+                LOGINS.release(login.code_verifier, login.state)
+            elif isinstance(error, OAuthKitError):
+                error.recovery = Recovery.REAUTHORIZE
+        raise
 
 
 async def _claim(used: SingleUseStore, login: AuthorizationRequest, *, now: float) -> None:

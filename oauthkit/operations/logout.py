@@ -21,7 +21,7 @@ from oauthkit.protocol.logout_token import LogoutToken, check_logout_token
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import TokenStore
 from oauthkit.stores.logout_index import LogoutIndex
-from oauthkit.stores.single_use import SingleUseStore
+from oauthkit.stores.single_use import SingleUseStore, released
 from oauthkit.transport import AsyncHTTPClient
 
 _NOTHING: Final = ClientMetadata()
@@ -140,7 +140,8 @@ async def complete_logout(
 
     Raises:
         InvalidJWT: It is not to be believed, or came before; nobody was logged out.
-        StoreError: Store or index failed. Who was not logged out by then still is not.
+        StoreError: Store or index failed, and not everybody is logged out; the others are. The same
+            Logout Token can be brought again.
         TransportError: The keys could not be had. Nothing is known of the Logout Token yet.
         ResponseError: The keys could not be had; `recovery` says whether later.
         ConfigurationError: Something does not fit, or joserfc (the extra `jose`) is not installed.
@@ -160,15 +161,25 @@ async def complete_logout(
     )
     keys = await index.find(issuer=said.issuer, subject=said.subject, session_id=said.session_id)
     await _claim(used, said, leeway=leeway)
-    tokens = {key: await _taken(store, index, key) for key in sorted(keys)}
+    tokens: dict[str, Token | None] = {}
+    failure: StoreError | None = None
+    done = False
+    try:
+        failure = await _take(sorted(keys), tokens, store, index)
+        done = failure is None
+    finally:
+        if not done and used is not None:
+            await released(used, said.once_id)
     exchange = exchange_over(
         "complete_logout", http, server, client_auth, timeout=timeout, clock=clock
     )
     failures = [
-        failure
+        unrevoked
         for token in tokens.values()
-        if token is not None and (failure := await _revoked(exchange, token)) is not None
+        if token is not None and (unrevoked := await _revoked(exchange, token)) is not None
     ]
+    if failure is not None:
+        raise failure
     return LoggedOut(said, tuple(tokens), tuple(failures))
 
 
@@ -212,13 +223,30 @@ async def _claim(used: SingleUseStore | None, said: LogoutToken, *, leeway: floa
         raise InvalidJWT(message)
 
 
-async def _taken(store: TokenStore, index: LogoutIndex, key: str) -> Token | None:
-    """Take a token out of the store, and its key out of the index."""
+async def _take(
+    keys: list[str], tokens: dict[str, Token | None], store: TokenStore, index: LogoutIndex
+) -> StoreError | None:
+    """Take the tokens of all keys out of the store, and the keys out of the index.
+
+    Returns:
+        The first failure: one key's is no reason to leave another one logged in.
+    """
+    failure: StoreError | None = None
+    for key in keys:
+        try:
+            tokens[key] = await _taken(store, key)
+            await index.remove(key)
+        except StoreError as error:
+            failure = failure or error
+    return failure
+
+
+async def _taken(store: TokenStore, key: str) -> Token | None:
+    """Take a token out of the store."""
     token: Token | None = None
     with suppress(StoreError):  # what cannot be read can be deleted all the same
         token = await store.load(key)
     await store.delete(key)
-    await index.remove(key)
     return token
 
 

@@ -105,7 +105,7 @@ class Expiring(ClientAuth):
             ConfigurationError: It is so no more.
         """
         if now >= self.expires_at:
-            ended = datetime.fromtimestamp(self.expires_at, UTC).isoformat()
+            ended = datetime.fromtimestamp(max(self.expires_at, 0.0), UTC).isoformat()
             message = (
                 f"the secret of the client {self.client_id!r} expired at {ended}; read the "
                 "registration for a new one (read_registration), or register anew"

@@ -42,6 +42,14 @@ class SingleUse:
             self._used.popitem(last=False)
         return True
 
+    def knows(self, *names: str) -> bool:
+        """Tell whether something was used, as far as is remembered.
+
+        Args:
+            names: As for `claim`.
+        """
+        return _digest(names) in self._used
+
     def release(self, *names: str) -> None:
         """Forget a use that came to nothing for certain.
 

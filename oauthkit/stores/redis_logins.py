@@ -112,6 +112,14 @@ class RedisSingleUseStore(_Room):
         life_ms = _ms(checked_end(expires_at, now=now) - now)
         return bool(await self._run(CLAIM, mark, secrets.token_hex(16), life_ms))
 
+    async def release(self, name: str, /) -> None:
+        """Forget a use that came to nothing.
+
+        Raises:
+            StoreError: Redis cannot be asked.
+        """
+        await self._run(FORGET, mark_of(name))
+
 
 class RedisLogoutIndex(_Room):
     """Remember whose the tokens are in Redis, for a whole fleet.

@@ -8,6 +8,7 @@ that is sent twice (Back-Channel Logout 1.0 §2.6), counts once.
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final, Protocol, cast
 
@@ -21,6 +22,7 @@ from oauthkit.stores.base import Lease, TokenStore
 from oauthkit.stores.ending import EndingMap, checked_end
 
 _MEMBER: Final = "used"
+_RELEASE_SECONDS: Final = 5.0
 
 
 class SingleUseStore(Protocol):
@@ -38,6 +40,17 @@ class SingleUseStore(Protocol):
 
         Raises:
             StoreError: That could not be found out; it must not be used then.
+        """
+        ...
+
+    async def release(self, name: str, /) -> None:
+        """Forget a use that came to nothing; only who has claimed the name may do that.
+
+        Args:
+            name: As for `claim`.
+
+        Raises:
+            StoreError: It could not be forgotten.
         """
         ...
 
@@ -78,6 +91,12 @@ class MemorySingleUseStore:
             for _ in self._used.dropped(now=now):
                 pass
         return True
+
+    async def release(self, name: str, /) -> None:
+        """Forget a use that came to nothing."""
+        mark = mark_of(name)
+        with self._mutex:
+            self._used.pop(mark)
 
 
 class LeasedSingleUseStore:
@@ -125,25 +144,57 @@ class LeasedSingleUseStore:
         Raises:
             StoreError: That could not be found out.
         """
-        mark = mark_of(name)
         ends_at = checked_end(expires_at, now=self._clock())
+        return await self._kept(mark_of(name), ends_at)
+
+    async def release(self, name: str, /) -> None:
+        """Forget a use that came to nothing.
+
+        Raises:
+            StoreError: It could not be forgotten.
+        """
+        await self._kept(mark_of(name), None)
+
+    async def _kept(self, mark: str, ends_at: float | None) -> bool:
+        """Keep a mark until its end, or no more; tell whether that is a change."""
         key = f"{self._prefix}{int(mark, 16) % self._records}"
         with anyio.move_on_after(self._timeout):
             while True:
                 async with self._store.lease(key) as lease:
                     if lease.held:  # a store may answer before, where the record has changed
                         return await self._noted(lease, mark, ends_at)
-        message = f"it could not be noted within {self._timeout:g} s that something is used"
+        message = f"it could not be noted within {self._timeout:g} s what is used"
         raise LeaseTaken(message)
 
-    async def _noted(self, lease: Lease, mark: str, ends_at: float) -> bool:
+    async def _noted(self, lease: Lease, mark: str, ends_at: float | None) -> bool:
         now = self._clock()
         used = {name: end for name, end in _used(await lease.load()).items() if end > now}
-        if mark in used:
+        if (mark in used) is (ends_at is not None):
             return False
-        used[mark] = ends_at
-        await lease.save(Token(_MEMBER, expires_at=max(used.values()), extra={_MEMBER: used}))
+        if ends_at is None:
+            del used[mark]
+        else:
+            used[mark] = ends_at
+        ends = max(used.values(), default=now)
+        await lease.save(Token(_MEMBER, expires_at=ends, extra={_MEMBER: used}))
         return True
+
+
+async def released(used: SingleUseStore, name: str) -> bool:
+    """Forget a use that came to nothing, also for who is cancelled; tell whether that is done.
+
+    Args:
+        used: Where it was claimed.
+        name: As for `claim`.
+    """
+    with (
+        anyio.CancelScope(shield=True),
+        suppress(StoreError),
+        anyio.move_on_after(_RELEASE_SECONDS),
+    ):
+        await used.release(name)
+        return True
+    return False
 
 
 def mark_of(name: str) -> str:

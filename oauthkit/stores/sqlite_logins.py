@@ -59,6 +59,17 @@ class SQLiteSingleUseStore(SideTables):
 
         return await self.written(claim)
 
+    async def release(self, name: str, /) -> None:
+        """Forget a use that came to nothing.
+
+        Raises:
+            StoreError: The file cannot be read or written.
+        """
+        mark = mark_of(name)
+        await self.written(
+            lambda connection: connection.execute("DELETE FROM single_use WHERE mark = ?", (mark,))
+        )
+
 
 class SQLiteLogoutIndex(SideTables):
     """Remember whose the tokens are in a file that all processes of one machine share.

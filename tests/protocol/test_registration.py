@@ -236,6 +236,15 @@ async def test_a_secret_is_not_sent_after_its_end() -> None:
     assert "cf136dc3" not in repr(known)
 
 
+@pytest.mark.parametrize("ends", [-1.0, -1e300])
+async def test_an_absurd_end_of_a_secret_is_one(ends: float) -> None:
+    """DC-10."""
+    known = answer(ANSWER | {"client_secret_expires_at": ends}).client_auth()
+
+    with pytest.raises(ConfigurationError, match="expired at 1970-01-01"):
+        await known.authenticate(SERVER, endpoint=SERVER.token_endpoint, now=0.0)
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_a_registration_is_looked_after_where_the_server_said(method: str) -> None:
     """DC-11."""

@@ -66,6 +66,19 @@ class Contract(Place):
                 tasks.start_soon(claim, both[number % 2])
         assert sorted(told) == [False] * 9 + [True]
 
+    async def test_a_use_that_came_to_nothing_is_forgotten(self) -> None:
+        """AT-12: and no other one is."""
+        async with self.stores() as (one, two):
+            ends = self.clock.time() + 600
+            for name in ("login", "another"):
+                assert await one.claim(name, expires_at=ends)
+            await two.release("login")
+            await two.release("login")
+            await two.release("never used")
+            assert not await two.claim("another", expires_at=ends)
+            assert await two.claim("login", expires_at=ends)
+            assert not await one.claim("login", expires_at=ends)
+
     async def test_what_has_ended_already_is_remembered_for_a_while(self) -> None:
         """BL-08: the clocks of two machines differ."""
         async with self.stores() as (one, two):
