@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -317,12 +318,54 @@ class UnusualError(Exception):
         raise TypeError
 
 
+async def test_who_has_little_time_takes_none_from_the_others() -> None:
+    fake, cache = FakeAuthorizationServer(), IntrospectionCache(seconds=30)
+    token, told = fake.issue().access_token, list[Introspection | OAuthKitError]()
+    async with asking(fake) as ask, anyio.create_task_group() as tasks:
+
+        async def one(seconds: float) -> None:
+            try:
+                told.append(await ask(token, cache=cache, timeout=seconds))
+            except OAuthKitError as error:
+                told.append(error)
+
+        with fake.hold(endpoint="introspect") as held:
+            tasks.start_soon(one, 0.05)
+            await held.arrived()
+            tasks.start_soon(one, 20.0)
+            while not told:  # the first one gives up
+                await anyio.lowlevel.checkpoint()
+            held.release()
+        while len(told) < 2:
+            await anyio.lowlevel.checkpoint()
+
+    assert isinstance(told[0], TransportError)
+    assert isinstance(told[1], Introspection)
+    assert told[1].active
+
+
+async def test_nobody_waits_for_another_task_longer_than_for_the_server() -> None:
+    fake, cache = FakeAuthorizationServer(), IntrospectionCache(seconds=30)
+    token, said = fake.issue().access_token, list[Introspection]()
+    async with asking(fake) as ask, anyio.create_task_group() as tasks:
+        with fake.hold(endpoint="introspect") as held:
+            tasks.start_soon(_noted, ask(token, cache=cache), said)
+            await held.arrived()
+            error = await fail(ask(token, cache=cache, timeout=0.02))
+            assert said == []
+            held.release()
+
+    assert isinstance(error, TransportError)
+    assert "another task asked" in str(error)
+    assert [one.active for one in said] == [True]
+
+
 async def test_a_failure_that_cannot_be_copied_is_everybodys() -> None:
     fake, cache = FakeAuthorizationServer(), IntrospectionCache(seconds=30)
     asks, errors = 0, list[Exception]()
     go_on = anyio.Event()
 
-    async def ask() -> Introspection:
+    async def ask(_: float) -> Introspection:
         nonlocal asks
         asks += 1
         await go_on.wait()
@@ -330,7 +373,7 @@ async def test_a_failure_that_cannot_be_copied_is_everybodys() -> None:
 
     async def one() -> None:
         with pytest.raises(UnusualError) as caught:
-            await cache.get(("t",), ask, fake.clock)
+            await cache.get(("t",), ask, fake.clock, seconds=30)
         errors.append(caught.value)
 
     async with anyio.create_task_group() as tasks:

@@ -276,3 +276,19 @@ async def test_without_joserfc_nothing_is_asked(
 
     assert "oauthkit[jose]" in str(error)
     assert not any(world.fake.endpoint_requests.values())
+
+
+async def test_what_a_cache_has_unsigned_is_not_what_is_registered_to_be_signed(
+    world: World,
+) -> None:
+    """IN-07."""
+    cache, token = IntrospectionCache(seconds=30), world.fake.issue("read")
+    asked: Any = (world.http, world.fake.server, world.fake.client_auth, token.access_token)
+    assert (await introspect(*asked, cache=cache, clock=world.fake.clock)).active
+    world.answer("introspect", '{"active": true}', "application/json")
+
+    error = await refusal(
+        introspect(*asked, cache=cache, client_metadata=SIGNED, clock=world.fake.clock)
+    )
+
+    assert "not signed" in str(error)

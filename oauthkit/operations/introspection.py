@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import anyio
+import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError
@@ -112,14 +113,20 @@ async def introspect(
         asked = partial(_ask_signed, exchange, token_text, hint, http=http, issuer=server)
         ask = partial(asked, client_metadata=client_metadata)
     if cache is None:
-        return await ask()
+        return await ask(timeout)
     caller = access_token if client_auth is None else client_auth.client_id
-    return await cache.get((exchange.line, caller or "", hint or "", token_text), ask, clock)
+    about = (exchange.line, caller or "", hint or "", token_text, registered or "")
+    return await cache.get(about, ask, clock, seconds=timeout)
 
 
 async def _ask(
-    exchange: Exchange, token_text: str, hint: str | None, access_token: str | None
+    exchange: Exchange,
+    token_text: str,
+    hint: str | None,
+    access_token: str | None,
+    seconds: float,
 ) -> Introspection:
+    exchange = attrs.evolve(exchange, timeout=seconds)
     server = await exchange.found(seconds=exchange.timeout)
     build = partial(
         build_introspection_request, server, token_text, hint, access_token=access_token
@@ -131,12 +138,14 @@ async def _ask_signed(
     exchange: Exchange,
     token_text: str,
     hint: str | None,
+    seconds: float,
     *,
     http: AsyncHTTPClient[Any],
     issuer: Issuer,
     client_metadata: ClientMetadata,
 ) -> Introspection:
-    ends = anyio.current_time() + exchange.timeout
+    exchange = attrs.evolve(exchange, timeout=seconds)
+    ends = anyio.current_time() + seconds
     server = await exchange.found(seconds=exchange.timeout)
     client_auth = cast("ClientAuth", exchange.client_auth)
     expected = expected_of(issuer, server, client_auth)

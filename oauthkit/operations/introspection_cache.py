@@ -7,17 +7,18 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Final
 
+import anyio
 import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.errors import ConfigurationError
+from oauthkit.errors import ConfigurationError, TransportError
 from oauthkit.kinds import check_kind
 from oauthkit.protocol.introspection import Introspection
 from oauthkit.renewal.completion import current_loop
 from oauthkit.renewal.latch import Latch
 
-Ask = Callable[[], Awaitable[Introspection]]
-"""Asks the server."""
+Ask = Callable[[float], Awaitable[Introspection]]
+"""Asks the server, within some seconds."""
 
 _LONGEST_INACTIVE: Final = 5.0
 """Seconds: a token that is not active yet, or was looked up on a replica that lagged behind, is
@@ -35,11 +36,13 @@ class _Question:
     """One question on its way, for all who want to know the same.
 
     Attributes:
+        seconds: How long who asked wanted to wait.
         done: Set at its end.
         said: The answer, also one that is not kept.
         failure: Why there is none; where there is neither, who asked was cancelled.
     """
 
+    seconds: float
     done: Latch = attrs.field(factory=Latch)
     said: Introspection | None = None
     failure: Exception | None = None
@@ -88,34 +91,46 @@ class IntrospectionCache:
         """Forget all answers."""
         self._kept.clear()
 
-    async def get(self, about: tuple[str, ...], ask: Ask, clock: Clock) -> Introspection:
+    async def get(
+        self, about: tuple[str, ...], ask: Ask, clock: Clock, *, seconds: float
+    ) -> Introspection:
         """Return what was said lately, or ask.
 
         Args:
-            about: Whom is asked, by whom, about which token.
+            about: Whom is asked, by whom, about which token, and how.
             ask: Asks the server.
             clock: Tells the time.
+            seconds: How long it may take.
 
         Raises:
-            OAuthKitError: As `ask` does; whoever waited for the same answer gets the same error.
+            OAuthKitError: As `ask` does; whoever waited for the same answer gets the same error,
+                but for who would have waited twice as long.
         """
         digest = self._digest(about)
         name = current_loop(), digest
+        ends = anyio.current_time() + seconds
         while (said := self._found(digest, clock.monotonic())) is None:
+            left = ends - anyio.current_time()
             question = self._asked.get(name)
             if question is None:
-                return await self._first(name, ask, clock)
-            await question.done.wait()
-            if question.failure is not None:
-                raise _again(question.failure)
+                return await self._first(name, ask, clock, left)
+            with anyio.move_on_after(left):
+                await question.done.wait()
             if question.said is not None:
                 return question.said
+            if question.failure is not None and not _was_short(question, left):
+                raise _again(question.failure)
+            if anyio.current_time() >= ends:
+                message = f"another task asked about the same token, for more than {seconds:g} s"
+                raise TransportError(message, sent=True)
         return said
 
-    async def _first(self, name: tuple[object, bytes], ask: Ask, clock: Clock) -> Introspection:
-        question = self._asked[name] = _Question()
+    async def _first(
+        self, name: tuple[object, bytes], ask: Ask, clock: Clock, seconds: float
+    ) -> Introspection:
+        question = self._asked[name] = _Question(seconds)
         try:
-            question.said = said = await ask()
+            question.said = said = await ask(seconds)
             self._keep(name[1], said, clock)
         except Exception as error:
             question.failure = error
@@ -152,6 +167,11 @@ class IntrospectionCache:
             told = text.encode(errors="surrogatepass")
             made.update(len(told).to_bytes(8, "big") + told)
         return made.digest()
+
+
+def _was_short(question: _Question, seconds: float) -> bool:
+    """Tell whether no answer came to who had not half as much time for it."""
+    return isinstance(question.failure, TransportError) and 2 * question.seconds < seconds
 
 
 def _again(error: Exception) -> Exception:
