@@ -500,25 +500,6 @@ async def test_a_secret_that_is_long_enough_is_the_key_of_a_mac_where_one_is_reg
             )
 
 
-async def test_a_registered_secret_that_has_an_end_is_the_key_of_a_mac_too() -> None:
-    """OC-11, DC-10."""
-    fake = new_fake("HS256", client_secret="s" * 32)
-    metadata = ClientMetadata(id_token_signed_response_alg="HS256")
-    registered = RegisteredClient(
-        client_id=fake.client_id,
-        client_secret="s" * 32,
-        client_secret_expires_at=fake.clock.time() + 600,
-    )
-    async with world_of(fake) as world:
-        result = await world.complete(
-            await world.begun(),
-            client_auth=registered.client_auth(),
-            client_metadata=metadata,
-        )
-
-    assert result.identity is not None
-
-
 # Accepted once, in all processes
 
 

@@ -172,6 +172,22 @@ async def test_a_subject_that_stands_there_twice_is_refused() -> None:
     assert "eve" not in str(error)
 
 
+@pytest.mark.parametrize(
+    "bound",
+    [{"issuer": "https://other.example"}, {"token_endpoint": "https://other.example/token"}],
+)
+async def test_a_token_of_another_server_is_not_shown_to_this_one(bound: dict[str, str]) -> None:
+    fake = FakeAuthorizationServer()
+    unbound = attrs.evolve(fake.issue(), issuer=None, token_endpoint=None, client_id=None)
+    for server in (fake.server, Discovered(fake.issuer, clock=fake.clock)):
+        error = await refusal(fake, attrs.evolve(unbound, **bound), server=server)
+
+        assert isinstance(error, ConfigurationError)
+        assert "the token was issued by https://other.example" in str(error)
+        assert fake.endpoint_requests["userinfo"] == []
+    assert (await fetched(fake, unbound)).subject == "ada"
+
+
 async def test_references_to_claims_elsewhere_are_shown_and_never_fetched() -> None:
     """OC-27, AT-35."""
     claims = {

@@ -13,6 +13,7 @@ from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
 from oauthkit.operations.verifying import Verifier, expected_of
+from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.client_auth import Authentication, ClientAuth, PublicClient
 from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.grants import Repeat
@@ -84,8 +85,8 @@ async def fetch_userinfo(
             not of type Bearer; or the server answered otherwise, or cannot now.
         InvalidJWT: A signed answer is not to be believed.
         TransportError: It did not answer.
-        ConfigurationError: It has no UserInfo endpoint, there is nothing to compare the subject
-            with, or something else does not fit; nothing was sent.
+        ConfigurationError: It has no UserInfo endpoint, or has not issued the token; there is
+            nothing to compare the subject with; or something else does not fit. Nothing was sent.
     """
     check_kind(f"{_NAME}: token", token, Token)
     check_kind(f"{_NAME}: subject=", subject, str | None)
@@ -98,6 +99,7 @@ async def fetch_userinfo(
     _check_method(method, in_body=in_body)
     ends = anyio.current_time() + timeout
     found = await exchange.found(seconds=timeout)
+    _check_bound(token, found)
     registered = client_metadata.userinfo_signed_response_alg
     client = None if registered is None else _client_of(token, client_auth)
     build = partial(_build, found, token, method=method, in_body=in_body, signed=bool(registered))
@@ -133,6 +135,21 @@ def _client_of(token: Token, client_auth: ClientAuth | None) -> ClientAuth:
         )
         raise ConfigurationError(message)
     return client_auth or PublicClient(token.client_id or "")
+
+
+def _check_bound(token: Token, server: AuthorizationServer) -> None:
+    """Refuse to show a token to another server than has issued it.
+
+    Raises:
+        ConfigurationError: It is another's.
+    """
+    binding = Binding.of(server, "")
+    if not binding.fits(token):
+        message = (
+            f"the token was issued by {Binding.of_token(token)}, and fetch_userinfo was to ask "
+            f"{server.issuer or server.origin}; nothing was sent"
+        )
+        raise ConfigurationError(message)
 
 
 def _check_subject(subject: str | None, *, unverified: bool) -> None:

@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import cast
 
 import attrs
@@ -24,6 +25,13 @@ class _Encoded(SecretStr):
     __slots__ = ()
 
 
+def _octets(document: str) -> bytes:
+    """Return a text in UTF-8; nothing where it is none."""
+    with suppress(UnicodeEncodeError):
+        return document.encode()
+    return b""
+
+
 def _encoded(document: object) -> object:
     """Return a document as it is sent; what supplies it stays as it is.
 
@@ -34,7 +42,7 @@ def _encoded(document: object) -> object:
     """
     if isinstance(document, _Encoded) or callable(document):
         return document
-    content = document.encode() if isinstance(document, str) else document
+    content = _octets(document) if isinstance(document, str) else document
     if not isinstance(content, bytes) or b"<" not in content:
         what = "something else" if isinstance(content, bytes) else given(document)
         del document, content  # a traceback that shows local values would show them

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from html import escape
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 from urllib.parse import quote
 
 import attrs
@@ -126,6 +126,9 @@ def _present(parameters: Mapping[str, ParameterValue]) -> Iterator[tuple[str, Pa
     for name, value in hidden_items(parameters):
         if value is None or value in ("", (), []):
             continue
+        if not isinstance(cast("object", name), str):
+            message = f"the name of a parameter is a text, not of the type {type(name).__name__}"
+            raise ConfigurationError(message)
         if not isinstance(value, str | int) and name not in _REPEATABLE:
             kind = type(value).__name__
             del value  # a traceback that shows local values would show it

@@ -4,7 +4,7 @@ import enum
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 import attrs
 
@@ -50,7 +50,7 @@ def scope_text(scope: str | Iterable[str] | None) -> str | None:
         return None
     tokens = list(filter(None, scope.split(" "))) if isinstance(scope, str) else list(scope)
     for token in tokens:
-        if not _SCOPE_TOKEN.fullmatch(token):
+        if not isinstance(cast("object", token), str) or not _SCOPE_TOKEN.fullmatch(token):
             message = (
                 f"the scope token {token!r} is empty, or has white space, a quote, a "
                 "backslash or a character outside ASCII, which RFC 6749 §3.3 does not allow; "

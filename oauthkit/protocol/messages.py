@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,6 +15,9 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(
     r"[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+|[0-9a-f]*+:[0-9a-f:.]++(?:%[a-z0-9._~-]++)?"
 )
+_NUMBER: Final = re.compile(r"0x[0-9a-f]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}", re.ASCII)
+_MOST_DOTS: Final = 3
+_ADDRESSES: Final = 2**32
 _AUTHORITY: Final = re.compile(r"(?:[^\[\]]*@)?(?:\[[^\[\]]+\]|[^\[\]:@]+)(?::[0-9]*)?")
 _CREDENTIALS: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*:/*|//)?.*@", re.DOTALL)
 
@@ -127,6 +130,22 @@ class Origin:
             return False
 
     @property
+    def may_be_here(self) -> bool:
+        """Whether the host is this machine to some resolver or other, however it is written.
+
+        That is more than `loopback`: the unspecified address leads here as well, `127.1` and
+        `2130706433` are read as addresses, and a name below `localhost` may be one (RFC 6761 §6.3).
+        """
+        if self.loopback or self.host.endswith(".localhost"):
+            return True
+        try:
+            found = ip_address(self.host)
+        except ValueError:
+            found = _old_address(self.host)
+        found = getattr(found, "ipv4_mapped", None) or found
+        return found is not None and (found.is_loopback or found.is_unspecified)
+
+    @property
     def confidential(self) -> bool:
         """Whether what is sent there cannot be read on the way."""
         return self.scheme == "https" or self.loopback
@@ -139,6 +158,25 @@ class Origin:
             if self.default_port
             else f"{self.scheme}://{host}:{self.port}"
         )
+
+
+def _old_address(host: str) -> IPv4Address | None:
+    """Return the address that a host stands for in a form of old, such as `0x7f.1`.
+
+    Up to four numbers in C's way to write them, of which the last one fills what is left.
+    """
+    *first, last = host.split(".")
+    if len(first) > _MOST_DOTS or not all(map(_NUMBER.fullmatch, (*first, last))):
+        return None
+    value = _number(last)
+    for place, part in enumerate(first):
+        value += _number(part) << (8 * (_MOST_DOTS - place))
+    return IPv4Address(value) if value < _ADDRESSES else None
+
+
+def _number(text: str) -> int:
+    base = 16 if text.startswith("0x") else 8 if text.startswith("0") else 10
+    return int(text, base)
 
 
 def check_endpoint(url: str, *, name: str, allow_plain_http: bool = False) -> str:

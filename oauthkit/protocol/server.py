@@ -180,7 +180,7 @@ class AuthorizationServer(ServerMetadata):
 
     def _usable(self, url: str, name: str) -> str:
         check_endpoint(url, name=name, allow_plain_http=bool(self.allow_plain_http))
-        if self.metadata and not Origin.of(self.issuer or url).loopback:
+        if self.metadata and not Origin.of(self.issuer or url).may_be_here:
             _check_elsewhere(url, name)
         return str(url)
 
@@ -191,7 +191,7 @@ def _check_elsewhere(url: str, name: str) -> None:
     Raises:
         ConfigurationError: It is this machine.
     """
-    if Origin.of(url).loopback:
+    if Origin.of(url).may_be_here:
         message = (
             f"{name} is on this machine, and the issuer is not: nothing is sent to what a document "
             "from elsewhere finds here"

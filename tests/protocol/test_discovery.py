@@ -218,7 +218,22 @@ def test_a_missing_endpoint_is_told_when_it_is_needed(name: str) -> None:
         server.endpoint(name)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:2375/x", "https://localhost/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:2375/x",
+        "https://localhost/x",
+        "https://app.localhost/x",
+        "https://127.1/x",
+        "https://0x7f.1/x",
+        "https://0177.0.1/x",
+        "https://2130706433/x",
+        "https://0.0.0.0/x",
+        "https://[::]/x",
+        "https://[::ffff:127.0.0.1]/x",
+        "https://[::ffff:0.0.0.0]/x",
+    ],
+)
 def test_this_machine_is_no_endpoint_of_a_server_elsewhere(url: str) -> None:
     """AT-34: what a document says reaches nothing that only this machine can."""
     server = parsed(document(token_endpoint=url))
@@ -230,6 +245,16 @@ def test_this_machine_is_no_endpoint_of_a_server_elsewhere(url: str) -> None:
     issuer = "http://127.0.0.1:8000"
     here = parsed(document(issuer=issuer, token_endpoint=url), issuer)
     assert here.endpoint("token_endpoint") == url
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["10.0.0.1", "[fe80::1]", "localhost.example", "128.1", "4294967297", "127.x", "127.0.0.0.1"],
+)
+def test_another_machine_is_one_however_it_is_written(host: str) -> None:
+    url = f"https://{host}/token"
+
+    assert parsed(document(token_endpoint=url)).endpoint("token_endpoint") == url
 
 
 def test_an_endpoint_without_an_attribute_is_found_by_its_name() -> None:

@@ -3,6 +3,7 @@ from collections.abc import Mapping
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree as ET
 
@@ -130,6 +131,14 @@ def test_a_lone_surrogate_is_refused_before_anything_is_written(
     """AT-58."""
     with pytest.raises(ConfigurationError, match="lone surrogate"):
         fmt.encode(parameters)
+
+
+@ALL
+def test_what_is_no_text_is_no_name(fmt: RequestFormat) -> None:
+    parameters: Any = {1: "canary"}
+    with pytest.raises(ConfigurationError, match="the name of a parameter is a text") as caught:
+        fmt.encode(parameters)
+    assert "canary" not in str(caught.value)
 
 
 def test_multipart_is_read_by_an_independent_reader() -> None:
