@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import attrs
 import httpx
 import pytest
@@ -76,7 +77,7 @@ async def logged_in(
     """Give a session over a store, in use by a login, and the store."""
     over = MemoryStore() if store is None else store
     await over.save("k", fake.issue())
-    async with crowd(fake, over, policy=STEADY, **settings) as session:
+    async with crowd(fake, over, **{"policy": STEADY, **settings}) as session:
         await session.get("/report")
         yield session, over
 
@@ -327,6 +328,7 @@ async def test_who_wants_a_token_meanwhile_does_not_wait_for_the_server() -> Non
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session.revoke)
                 await held.arrived()
+                assert not session.status().renewing
                 assert isinstance(await fail(session.token()), ReauthorizationRequired)
                 await store.save("k", fake.issue())
                 assert (await session.get("/report")).status_code == 200
@@ -334,6 +336,74 @@ async def test_who_wants_a_token_meanwhile_does_not_wait_for_the_server() -> Non
                 held.release()
 
         assert (await session.get("/report")).status_code == 200
+
+
+async def test_a_renewal_that_begins_meanwhile_is_everybodys_after_it_too() -> None:
+    fake = FakeAuthorizationServer()
+    async with logged_in(fake) as (session, store):
+        with fake.hold(endpoint="revoke") as revoking, fake.hold() as renewing:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.revoke)
+                await revoking.arrived()
+                await stored(fake, store)
+                tasks.start_soon(session.token)
+                await renewing.arrived()
+                revoking.release()
+                await anyio.wait_all_tasks_blocked()
+                assert session.status().renewing
+                tasks.start_soon(session.token)
+                renewing.release()
+    assert len(fake.token_requests) == 1
+
+
+async def test_it_waits_for_no_turn_at_the_token_endpoint() -> None:
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    policy = attrs.evolve(STEADY, concurrency=1)
+    await stored(fake, store)
+    async with crowd(fake, store, policy=policy) as session:
+        with fake.hold() as held:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.token)
+                await held.arrived()
+                await store.save("ada", fake.issue())
+                with anyio.fail_after(2):
+                    await session.for_key("ada").revoke()
+                held.release()
+    assert len(revoked(fake)) == 1
+
+
+async def test_a_renewal_without_a_lease_is_waited_for() -> None:
+    """RV-07: with the store away there is nothing else that would keep the two apart."""
+    fake, store = FakeAuthorizationServer(), Hanging()
+    policy = attrs.evolve(STEADY, renew_without_lease=True)
+    async with logged_in(fake, store, policy=policy) as (session, _):
+        fake.advance(61)
+        store.broken = {"lease", "load"}
+        with fake.hold() as held:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.token)
+                await held.arrived()
+                tasks.start_soon(fail, session.revoke())
+                await anyio.wait_all_tasks_blocked()
+                assert revoked(fake) == []
+                held.release()
+    assert fake.families_alive == 0
+
+
+async def test_a_renewal_that_goes_on_without_its_callers_is_not_waited_for() -> None:
+    fake, store = FakeAuthorizationServer(), Hanging()
+    policy = attrs.evolve(STEADY, timeout=5.0, save_timeout=0.02)
+    await stored(fake, store)
+    store.broken = {"save"}
+    async with crowd(fake, store, policy=policy) as session:
+        await fail(session.token())
+        with anyio.fail_after(3):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.revoke)
+                while store.calls.count("lease") == 1:
+                    await anyio.lowlevel.checkpoint()
+                store.broken = set()
+    assert fake.families_alive == 0
 
 
 async def test_who_wants_a_token_while_it_is_dropped_waits_for_that_alone() -> None:
@@ -470,6 +540,32 @@ async def test_another_servers_token_is_left_where_it_is() -> None:
         assert session.status().condition == "none"
     assert await store.load("k") == others
     assert revoked(fake) == []
+
+
+async def test_who_waits_for_one_that_comes_to_nothing_goes_on() -> None:
+    fake, store = FakeAuthorizationServer(), Hanging()
+    errors: list[OAuthKitError] = []
+    looking, go_on = anyio.Event(), anyio.Event()
+
+    async def want(what: Any) -> None:
+        errors.append(await fail(what()))
+
+    async def wait() -> None:
+        looking.set()
+        await go_on.wait()
+
+    async with logged_in(fake, store) as (session, _):
+        await store.save("k", attrs.evolve(fake.issue(), issuer="https://other.example"))
+        fake.advance(61)
+        store.before["lease.load"] = wait
+        with anyio.fail_after(2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(want, session.revoke)
+                await looking.wait()
+                tasks.start_soon(want, session.token)
+                await anyio.wait_all_tasks_blocked()
+                go_on.set()
+    assert [type(error) for error in errors] == [ConfigurationError] * 2
 
 
 async def test_an_event_loop_that_ends_first_is_no_success() -> None:
