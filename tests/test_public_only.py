@@ -121,7 +121,10 @@ async def test_an_answer_over_a_connection_that_was_there_before_is_not_used() -
 async def test_what_is_at_a_public_address_is_asked_and_stays_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(delivery_module, "_is_public", lambda _: True)
+    def is_public(_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(delivery_module, "_is_public", is_public)
     fake = FakeAuthorizationServer()
     async with fake.serve() as url, httpx.AsyncClient(trust_env=False) as http:
         found = await discover(http, url, public_only=True)

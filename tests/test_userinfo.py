@@ -176,7 +176,7 @@ async def test_a_subject_that_stands_there_twice_is_refused() -> None:
     "bound",
     [{"issuer": "https://other.example"}, {"token_endpoint": "https://other.example/token"}],
 )
-async def test_a_token_of_another_server_is_not_shown_to_this_one(bound: dict[str, str]) -> None:
+async def test_a_token_of_another_server_is_not_shown_to_this_one(bound: dict[str, Any]) -> None:
     fake = FakeAuthorizationServer()
     unbound = attrs.evolve(fake.issue(), issuer=None, token_endpoint=None, client_id=None)
     for server in (fake.server, Discovered(fake.issuer, clock=fake.clock)):

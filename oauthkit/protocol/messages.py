@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -138,6 +138,7 @@ class Origin:
         """
         if self.loopback or self.host.endswith(".localhost"):
             return True
+        found: IPv4Address | IPv6Address | None
         try:
             found = ip_address(self.host)
         except ValueError:
