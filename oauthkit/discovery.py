@@ -32,7 +32,7 @@ from oauthkit.protocol.discovery import (
 )
 from oauthkit.protocol.messages import HTTPResponse, Origin
 from oauthkit.protocol.server import AuthorizationServer
-from oauthkit.single_flight import SingleFlight
+from oauthkit.single_flight import SingleFlight, was_hasty
 from oauthkit.transport import AsyncHTTPClient, check_async_client, send
 
 Adjust = Callable[[AuthorizationServer], AuthorizationServer]
@@ -266,11 +266,12 @@ class Discovered:
         Raises:
             ConfigurationError: Nothing can be sent by this client; that is no matter of others.
         """
-        self._fetched_at = self._clock.monotonic()
+        self._fetched_at, began = self._clock.monotonic(), anyio.current_time()
         try:
             response = await _document(http, self.issuer, seconds, public_only=self._public_only)
         except (TransportError, ResponseError) as error:
-            self._note(error)
+            hasty = seconds < self._timeout and was_hasty(error, began=began, seconds=seconds)
+            self._note(error, hasty=hasty)
             return
         try:
             server = self._read(response)
@@ -279,13 +280,17 @@ class Discovered:
             return
         life = life_of(response, default=self._life) if _is_usable(server) else _COOL_DOWN
         if self._found is not None:
-            server.fetched.update(self._found.fetched)
+            # What is nowhere named any more is let go: a document may name another place each time.
+            before = self._found.fetched.items()
+            server.fetched.update((uri, what) for uri, what in before if uri == server.jwks_uri)
         self._found, self._good_until = server, self._clock.monotonic() + life
 
-    def _note(self, error: OAuthKitError) -> None:
+    def _note(self, error: OAuthKitError, *, hasty: bool = False) -> None:
         """Note a failure; while there is nothing else, what was found before is used on."""
         pause = min(max(error.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
-        self._failure, self._resume_at = error, self._clock.monotonic() + pause
+        self._failure = error
+        if self._found is not None or not hasty:
+            self._resume_at = self._clock.monotonic() + pause
         if self._found is not None:
             _LOGGER.warning(
                 "the server of %s could not be looked for again, and what was found before is used "

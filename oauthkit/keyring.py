@@ -12,7 +12,7 @@ from oauthkit.errors import ConfigurationError, OAuthKitError, TransportError
 from oauthkit.protocol.discovery import life_of
 from oauthkit.protocol.keys import KeySet, build_keys_request, parse_keys_response
 from oauthkit.protocol.server import AuthorizationServer
-from oauthkit.single_flight import SingleFlight
+from oauthkit.single_flight import SingleFlight, was_hasty
 from oauthkit.transport import AsyncHTTPClient, send
 
 _LOGGER: Final = logging.getLogger("oauthkit")
@@ -115,7 +115,7 @@ class KeyRing:
         Raises:
             ConfigurationError: Nothing can be sent by this client; that is no matter of others.
         """
-        requested_at = clock.time()
+        requested_at, began = clock.time(), anyio.current_time()
         try:
             request = build_keys_request(self.jwks_uri, public_only=self._public_only)
             response = await send(http, request, timeout=seconds)
@@ -124,7 +124,9 @@ class KeyRing:
             raise
         except OAuthKitError as error:
             pause = min(max(error.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
-            self._failure, self._resume_at = error, clock.monotonic() + pause
+            self._failure = error
+            if self._keys is not None or not was_hasty(error, began=began, seconds=seconds):
+                self._resume_at = clock.monotonic() + pause
             return False
         if keys.had_private:
             _LOGGER.warning(

@@ -1,11 +1,33 @@
 """One look for all who want to know (single flight)."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
+from oauthkit.errors import OAuthKitError, TransportError
 from oauthkit.renewal.completion import current_loop
 from oauthkit.renewal.latch import Latch
+
+_PATIENCE: Final = 5.0
+_NEARLY_ALL: Final = 0.85
+"""Of the time: a connection that is not there by then is given up (`oauthkit.transport`)."""
+
+
+def was_hasty(error: OAuthKitError, *, began: float, seconds: float) -> bool:
+    """Tell whether a look failed for want of time alone, and of time that its caller spared.
+
+    That says nothing to others, who may wait for longer.
+
+    Args:
+        error: Why it failed.
+        began: When it began, on the event loop's clock.
+        seconds: How long it could take.
+    """
+    ran_out = (
+        isinstance(error, TransportError) and anyio.current_time() >= began + _NEARLY_ALL * seconds
+    )
+    return ran_out and seconds < _PATIENCE
 
 
 class SingleFlight:

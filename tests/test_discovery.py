@@ -29,6 +29,7 @@ from oauthkit import (
     discover,
     fetch_token,
 )
+from oauthkit.keyring import keyring_of
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing import FakeAuthorizationServer, FakeClock
 from oauthkit.testing.mounts import AppTransport
@@ -459,6 +460,54 @@ async def test_who_waits_for_another_ones_look_waits_no_longer_than_was_said() -
                 held.release()
     assert [server.issuer for server in found] == [url]
     assert len(fake.metadata_requests) == 1
+
+
+async def test_who_is_in_a_hurry_leaves_the_look_to_who_is_not() -> None:
+    fake = FakeAuthorizationServer()
+    auth, found = Discovered(fake.issuer, clock=fake.clock), list[AuthorizationServer]()
+    async with httpx.AsyncClient(transport=fake.transport()) as http:
+
+        async def patient() -> None:
+            found.append(await auth.server(http))
+
+        with fake.hold(endpoint="metadata") as held:
+            async with anyio.create_task_group() as group:
+
+                async def hasty() -> None:
+                    with pytest.raises(TransportError, match="within"):
+                        await auth.within(http, 0.05)
+                    await held.arrived(2)  # the other one asks by itself, and at once
+                    held.release()
+
+                group.start_soon(hasty)
+                await held.arrived()
+                group.start_soon(patient)
+
+    assert found[0].issuer == fake.issuer
+
+
+async def test_keys_that_are_nowhere_named_any_more_are_let_go() -> None:
+    """AT-15: a document may name another place each time."""
+    fake = FakeAuthorizationServer()
+    auth, places = Discovered(fake.issuer, clock=fake.clock), iter(range(9))
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        document = {
+            "issuer": fake.issuer,
+            "token_endpoint": f"{fake.issuer}/token",
+            "jwks_uri": f"{fake.issuer}/keys/{next(places)}",
+        }
+        return httpx.Response(200, json=document)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(respond)) as http:
+        server = await auth.server(http)
+        for _ in range(2):
+            keyring_of(server)
+            fake.advance(3_600)
+            server = await auth.server(http)
+        keyring_of(server)
+
+    assert list(server.fetched) == [f"{fake.issuer}/keys/2"]
 
 
 async def test_a_template_is_accepted_by_an_explicit_function_alone() -> None:

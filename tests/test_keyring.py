@@ -223,6 +223,29 @@ async def test_an_answer_that_never_comes_has_an_end(world: World) -> None:
     assert ids(await world.keys()) == ["key-1"]
 
 
+async def test_who_is_in_a_hurry_leaves_the_keys_to_who_is_not(world: World) -> None:
+    got: list[KeySet] = []
+
+    async def patient() -> None:
+        got.append(await world.keys())
+
+    with world.fake.hold(endpoint="jwks") as held:
+        async with anyio.create_task_group() as group:
+
+            async def hasty() -> None:
+                with pytest.raises(TransportError, match="within"):
+                    await world.keys(seconds=0.05)
+                await held.arrived(2)  # the other one asks by itself, and at once
+                held.release()
+
+            group.start_soon(hasty)
+            await held.arrived()
+            group.start_soon(patient)
+
+    assert ids(got[0]) == ["key-1"]
+    assert world.fetched == 2
+
+
 async def test_who_has_no_time_waits_for_nobody(world: World) -> None:
     with pytest.raises(TransportError, match="did not come in time") as caught:
         await world.keys(seconds=0)
