@@ -362,6 +362,20 @@ async def test_where_encryption_is_registered_both_layers_are_needed(world: Worl
     await world.refused(sealed(draft.signed()), "the signature of", client_metadata=metadata)
 
 
+async def test_the_clients_keys_are_read_once(world: World) -> None:
+    """An RSA key of 4,096 bits takes a quarter of a second, in which nothing else goes on."""
+    metadata = registered()
+    text = sealed(world.draft().signed())
+    await world.verify(text, client_metadata=metadata)
+    read = metadata.loaded["decryption"]
+    await world.verify(text, client_metadata=metadata)
+
+    assert metadata.loaded["decryption"] is read
+    assert attrs.evolve(metadata).loaded == {}
+    assert attrs.evolve(metadata) == metadata
+    assert "loaded" not in repr(metadata)
+
+
 async def test_what_is_encrypted_though_nobody_registered_that_is_refused(world: World) -> None:
     """AT-48."""
     await world.refused(sealed(world.draft().signed()), "it is encrypted, and was to be signed")

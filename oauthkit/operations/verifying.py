@@ -248,11 +248,14 @@ def _decryption(metadata: ClientMetadata) -> "Decryption":
     """
     from oauthkit.jose.decrypting import Decryption  # noqa: PLC0415 - few need it
 
-    return Decryption.of(
-        metadata.decryption_keys,
-        algorithm=metadata.id_token_encrypted_response_alg or "",
-        encryption=metadata.id_token_encrypted_response_enc or "A128CBC-HS256",
-    )
+    known: Decryption | None = metadata.loaded.get("decryption")
+    if known is None:
+        known = metadata.loaded["decryption"] = Decryption.of(
+            metadata.decryption_keys,
+            algorithm=metadata.id_token_encrypted_response_alg or "",
+            encryption=metadata.id_token_encrypted_response_enc or "A128CBC-HS256",
+        )
+    return known
 
 
 def _read(text: str) -> SignedToken:

@@ -36,7 +36,9 @@ class ClientMetadata(NoPickle):
         userinfo_signed_response_alg: The one algorithm that answers of the userinfo endpoint are
             signed by; None where they are not signed.
         introspection_signed_response_alg: The same of the introspection endpoint (RFC 9701).
-        decryption_keys: The client's private keys for what is encrypted, each a PEM or a JWK.
+        decryption_keys: The client's private keys for what is encrypted, each a PEM or a JWK. They
+            are read once for one object, which takes a while: give the same one to every login.
+        loaded: What was made of the keys, once it was needed.
     """
 
     id_token_signed_response_alg: str | None = None
@@ -47,3 +49,4 @@ class ClientMetadata(NoPickle):
     decryption_keys: tuple[DecryptionKey, ...] = attrs.field(
         default=(), converter=_silent, hash=False, repr=False
     )
+    loaded: dict[str, Any] = attrs.field(factory=dict[str, Any], init=False, eq=False, repr=False)
