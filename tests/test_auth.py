@@ -123,7 +123,7 @@ async def test_what_no_header_may_carry_never_meets_one(
     ],
 )
 async def test_another_origin_is_refused_before_a_byte_is_sent(url: str) -> None:
-    """AT-74, BC-11, BT-11: and the error names the argument that would allow it."""
+    """AT-09, AT-74, BC-11, BT-11: and the error names the argument that would allow it."""
     fake = FakeAuthorizationServer()
     async with fake.session() as session:
         with pytest.raises((ConfigurationError, httpx.InvalidURL)):

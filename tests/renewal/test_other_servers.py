@@ -70,6 +70,7 @@ async def refused(fake: FakeAuthorizationServer, what: Awaitable[object]) -> Con
 async def test_another_servers_token_is_neither_shown_nor_spent(
     use: Use, *, sealed: bool, expired: bool
 ) -> None:
+    """AT-08: whoever turned the settings to another server."""
     fake, memory = FakeAuthorizationServer(), MemoryStore()
     store: TokenStore = SealedStore(memory, {"k": b"0" * 32}) if sealed else memory
     theirs = elsewhere(fake)

@@ -391,6 +391,16 @@ async def test_what_is_no_logout_token_ends_no_visit(told: Told, text: str) -> N
     assert await told.left() == ["phone", "laptop"]
 
 
+async def test_a_logout_token_comes_as_a_posted_form_alone(told: Told) -> None:
+    """BL-01."""
+    text = told.fake.logout_token("ada")
+    asked = await told.browser.get("/logged-out", params={"logout_token": text})
+    as_json = await told.browser.post("/logged-out", json={"logout_token": text})
+
+    assert (asked.status_code, as_json.status_code) == (405, 400)
+    assert await told.left() == ["phone", "laptop"]
+
+
 async def test_a_logout_that_fails_is_said_to_have_failed(told: Told) -> None:
     told.fake.fail_next(503, endpoint="jwks")
 
