@@ -12,7 +12,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
-from tests.duration import LONGEST, warning
+from tests.duration import LONGEST, reasons, warning
 
 BEGAN = pytest.StashKey[float]()
 REDIS = {"redis_port", "redis_cluster_port"}
@@ -88,6 +88,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in report.user_properties:
             if name == "measured":
                 terminalreporter.write_line(str(value))
+    for reason in reasons(terminalreporter.getreports("rerun")):
+        terminalreporter.write_line(reason, yellow=True)
     config = terminalreporter.config
     seconds = time.monotonic() - config.stash[BEGAN]
     limit: Any = config.getoption("--slow-after")

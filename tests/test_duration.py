@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from tests.duration import LONGEST, warning
+from tests.duration import LONGEST, MOST_SHOWN, reasons, warning
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,6 +30,18 @@ def test_a_run_that_was_too_long_names_the_ten_slowest_and_the_slowest_first() -
     assert first == "WARNING: the tests took 361 s, more than 360 s; the slowest are:"
     assert len(slowest) == 10
     assert [line.split() for line in slowest[:2]] == [["53.00", "s", "t3"], ["11.00", "s", "t11"]]
+
+
+def test_why_a_test_got_a_second_try_is_told_by_its_end() -> None:
+    first = pytest.TestReport(
+        "t", ("", 0, "t"), {}, "failed", "a" * 2 * MOST_SHOWN + "E  the reason", "call"
+    )
+
+    (told,) = reasons([first])
+
+    assert told.startswith("the first try of t:\naaa")
+    assert told.endswith("E  the reason")
+    assert len(told) < MOST_SHOWN + 100
 
 
 @pytest.mark.parametrize("limit, warned", [("0", True), ("59", False)])
