@@ -1,6 +1,5 @@
 """Find an authorization server by its issuer identifier (RFC 8414, OpenID Discovery 1.0)."""
 
-import copy
 import logging
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from oauthkit.errors import (
     OAuthKitError,
     ResponseError,
     TransportError,
+    for_another,
     whereabouts,
 )
 from oauthkit.kinds import check_kind, checked
@@ -32,7 +32,7 @@ from oauthkit.protocol.discovery import (
 )
 from oauthkit.protocol.messages import HTTPResponse, Origin
 from oauthkit.protocol.server import AuthorizationServer
-from oauthkit.single_flight import SingleFlight, was_hasty
+from oauthkit.single_flight import SingleFlight, pause_of, was_hasty
 from oauthkit.transport import AsyncHTTPClient, check_async_client, send
 
 Adjust = Callable[[AuthorizationServer], AuthorizationServer]
@@ -43,9 +43,6 @@ _LIFE: Final = 3_600.0
 _COOL_DOWN: Final = 30.0
 """Seconds between two fetches of a document that was doubted: a server whose endpoint is gone is
 asked where it is now, but not by each call."""
-_PAUSE: Final = 2.0
-"""Seconds after a failure before the issuer is asked again, where it does not ask for more."""
-_LONGEST_PAUSE: Final = 60.0
 _GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE})
 
 
@@ -287,10 +284,9 @@ class Discovered:
 
     def _note(self, error: OAuthKitError, *, hasty: bool = False) -> None:
         """Note a failure; while there is nothing else, what was found before is used on."""
-        pause = min(max(error.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
         self._failure = error
         if self._found is not None or not hasty:
-            self._resume_at = self._clock.monotonic() + pause
+            self._resume_at = self._clock.monotonic() + pause_of(error)
         if self._found is not None:
             _LOGGER.warning(
                 "the server of %s could not be looked for again, and what was found before is used "
@@ -337,15 +333,10 @@ class Discovered:
         )
         raise ConfigurationError(message)
 
-    def _again(self) -> Exception:
+    def _again(self) -> OAuthKitError:
         """Return the failure for one more caller, with the seconds that are left of the pause."""
-        try:
-            failure = copy.copy(self._failure)
-        except Exception:  # noqa: BLE001 - a class of the caller's that cannot be copied
-            return self._failure
-        failure.__cause__ = self._failure.__cause__
-        failure.retry_after = max(self._resume_at - self._clock.monotonic(), 0.0)
-        return failure
+        left = max(self._resume_at - self._clock.monotonic(), 0.0)
+        return for_another(self._failure, retry_after=left)
 
 
 def _is_usable(server: AuthorizationServer) -> bool:

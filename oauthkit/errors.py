@@ -19,10 +19,13 @@ OAuthKitError                  recovery, retry_after
     └── LeaseTaken             somebody else holds the lease for too long
 """
 
+import copy
 import enum
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
+
+E = TypeVar("E", bound=Exception)
 
 _TEXT_LIMIT: Final = 300
 _MESSAGE_LIMIT: Final = 2_000
@@ -295,6 +298,23 @@ class LeaseTaken(StoreError):  # noqa: N818 - likewise
 
     A lease ends by itself when its holder dies, after `TokenStore.lease_seconds` at most.
     """
+
+
+def for_another(error: E, *, retry_after: float | None = None) -> E:
+    """Return an error for one more waiter: a shared one would collect everybody's traceback.
+
+    Args:
+        error: What all of them wait for came to.
+        retry_after: Seconds to wait before the next try, as they are for this one.
+    """
+    try:
+        clone = copy.copy(error)
+    except Exception:  # noqa: BLE001 - an exception of another's that cannot be copied
+        return error
+    clone.__cause__ = error.__cause__
+    if retry_after is not None and isinstance(clone, OAuthKitError):
+        clone.retry_after = retry_after
+    return clone
 
 
 def whereabouts(error: BaseException) -> str:

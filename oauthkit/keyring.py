@@ -1,6 +1,5 @@
 """The keys of an authorization server, fetched when they are needed, and again when they change."""
 
-import copy
 import logging
 from functools import partial
 from typing import Any, Final
@@ -8,11 +7,11 @@ from typing import Any, Final
 import anyio
 
 from oauthkit.clock import Clock
-from oauthkit.errors import ConfigurationError, OAuthKitError, TransportError
+from oauthkit.errors import ConfigurationError, OAuthKitError, TransportError, for_another
 from oauthkit.protocol.discovery import life_of
 from oauthkit.protocol.keys import KeySet, build_keys_request, parse_keys_response
 from oauthkit.protocol.server import AuthorizationServer
-from oauthkit.single_flight import SingleFlight, was_hasty
+from oauthkit.single_flight import SingleFlight, pause_of, was_hasty
 from oauthkit.transport import AsyncHTTPClient, send
 
 _LOGGER: Final = logging.getLogger("oauthkit")
@@ -22,8 +21,6 @@ _STALE: Final = 86_400.0
 _COOL_DOWN: Final = 30.0
 """Seconds between two fetches for a key that is not there: whoever makes tokens up must not have
 the server asked for each of them (OpenID Connect Core 1.0 §10.1.1)."""
-_PAUSE: Final = 2.0
-_LONGEST_PAUSE: Final = 60.0
 
 
 class KeyRing:
@@ -123,10 +120,9 @@ class KeyRing:
         except ConfigurationError:
             raise
         except OAuthKitError as error:
-            pause = min(max(error.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
             self._failure = error
             if self._keys is not None or not was_hasty(error, began=began, seconds=seconds):
-                self._resume_at = clock.monotonic() + pause
+                self._resume_at = clock.monotonic() + pause_of(error)
             return False
         if keys.had_private:
             _LOGGER.warning(
@@ -140,10 +136,8 @@ class KeyRing:
 
     def _again(self, clock: Clock) -> OAuthKitError:
         """Return the failure for one more caller, with the seconds that are left of the pause."""
-        failure = copy.copy(self._failure)
-        failure.__cause__ = self._failure.__cause__
-        failure.retry_after = max(self._resume_at - clock.monotonic(), 0.0)
-        return failure
+        left = max(self._resume_at - clock.monotonic(), 0.0)
+        return for_another(self._failure, retry_after=left)
 
 
 def keyring_of(server: AuthorizationServer) -> KeyRing:

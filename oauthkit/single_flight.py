@@ -9,9 +9,21 @@ from oauthkit.errors import OAuthKitError, TransportError
 from oauthkit.renewal.completion import current_loop
 from oauthkit.renewal.latch import Latch
 
+_PAUSE: Final = 2.0
+"""Seconds after a failure before anybody looks again, where the server does not ask for more."""
+_LONGEST_PAUSE: Final = 60.0
 _PATIENCE: Final = 5.0
 _NEARLY_ALL: Final = 0.85
 """Of the time: a connection that is not there by then is given up (`oauthkit.transport`)."""
+
+
+def pause_of(error: OAuthKitError) -> float:
+    """Return the seconds after a failed look in which nobody looks again.
+
+    Args:
+        error: What it came to.
+    """
+    return min(max(error.retry_after or _PAUSE, _PAUSE), _LONGEST_PAUSE)
 
 
 def was_hasty(error: OAuthKitError, *, began: float, seconds: float) -> bool:

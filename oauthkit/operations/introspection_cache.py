@@ -1,6 +1,5 @@
 """What was said of tokens lately, for who is shown the same one again and again."""
 
-import copy
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -11,7 +10,7 @@ import anyio
 import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.errors import ConfigurationError, TransportError
+from oauthkit.errors import ConfigurationError, TransportError, for_another
 from oauthkit.kinds import check_kind
 from oauthkit.protocol.introspection import Introspection
 from oauthkit.renewal.completion import current_loop
@@ -119,7 +118,7 @@ class IntrospectionCache:
             if question.said is not None:
                 return question.said
             if question.failure is not None and not _was_short(question, left):
-                raise _again(question.failure)
+                raise for_another(question.failure)
             if anyio.current_time() >= ends:
                 message = f"another task asked about the same token, for more than {seconds:g} s"
                 raise TransportError(message, sent=True)
@@ -172,13 +171,3 @@ class IntrospectionCache:
 def _was_short(question: _Question, seconds: float) -> bool:
     """Tell whether no answer came to who had not half as much time for it."""
     return isinstance(question.failure, TransportError) and 2 * question.seconds < seconds
-
-
-def _again(error: Exception) -> Exception:
-    """Return an error for one more waiter: a shared one would collect everybody's traceback."""
-    try:
-        clone = copy.copy(error)
-    except Exception:  # noqa: BLE001 - an exception of another's that cannot be copied
-        return error
-    clone.__cause__ = error.__cause__
-    return clone

@@ -170,18 +170,18 @@ class Verifier:
         """
         failure: OAuthKitError | None = None
         try:
-            good = await self._has_signed(self.server, token)
+            good = await self._is_signed_by(self.server, token)
         except InvalidJWT:
             raise
         except OAuthKitError as error:
             good, failure = None, error
         if good is None and (moved := await self._moved()) is not None:
-            return bool(await self._has_signed(moved, token))
+            return bool(await self._is_signed_by(moved, token))
         if failure is not None:
             raise failure
         return bool(good)
 
-    async def _has_signed(self, server: AuthorizationServer, token: SignedToken) -> bool | None:
+    async def _is_signed_by(self, server: AuthorizationServer, token: SignedToken) -> bool | None:
         """Tell whether a key has signed, of this moment if need be; None where it has no such."""
         ring = keyring_of(server)
         keys = await ring.keys(self.http, seconds=self._left, clock=self.clock)

@@ -1,6 +1,5 @@
 """Hand out the token of one key: who uses what is at hand, and who waits for which renewal."""
 
-import copy
 from functools import partial
 from typing import Final
 
@@ -8,7 +7,13 @@ import anyio
 import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.errors import ConfigurationError, OAuthKitError, StoreError, TransportError
+from oauthkit.errors import (
+    ConfigurationError,
+    OAuthKitError,
+    StoreError,
+    TransportError,
+    for_another,
+)
 from oauthkit.events import RenewalFailed, TokenRejected, TokenUnsaved
 from oauthkit.protocol.token import Token
 from oauthkit.renewal.completion import Completion, Guard, current_loop
@@ -110,7 +115,7 @@ class TokenSource:
             else:
                 await _until_told(renewal)
             if renewal.error is not None:
-                raise _again(renewal.error)
+                raise for_another(renewal.error)
             # A server may give the same one again: then that is what this renewal came to.
             held, for_this = renewal.held, renewal.wish.unwanted == unwanted
             if held is not None and (for_this or held.token.access_token != unwanted):
@@ -195,7 +200,7 @@ class TokenSource:
         if failure is None or pause <= 0:
             renewal = self.begin(Wish())
         else:
-            refusal = _again(failure, retry_after=pause)
+            refusal = for_another(failure, retry_after=pause)
             if not isinstance(refusal, OAuthKitError) or isinstance(refusal, StoreError):
                 raise refusal
             # The server is not asked now; another process may have been luckier.
@@ -209,7 +214,7 @@ class TokenSource:
             usable = self.state.usable(self.clock.monotonic())
             if usable is not None and not renewal.told and usable.token != rejected:
                 return Handed(usable)
-            raise _again(renewal.error)
+            raise for_another(renewal.error)
         handed = self._at_hand()
         if handed is None or not renewal.fetched or renewal.held is None:
             return handed
@@ -320,18 +325,6 @@ class TokenSource:
 async def _until_told(renewal: Renewal) -> None:
     """Wait for what callers wait for; of a renewal that goes on without them, for its end."""
     await (renewal.done if renewal.answered.is_set() else renewal.answered).wait()
-
-
-def _again(error: Exception, *, retry_after: float | None = None) -> Exception:
-    """Return an error for one more waiter: a shared one would collect everybody's traceback."""
-    try:
-        clone = copy.copy(error)
-    except Exception:  # noqa: BLE001 - an exception of another's that cannot be copied
-        return error
-    clone.__cause__ = error.__cause__
-    if retry_after is not None and isinstance(clone, OAuthKitError):
-        clone.retry_after = retry_after
-    return clone
 
 
 def _unsteady() -> StoreError:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing.checks import Check
 from oauthkit.testing.dialects import RFC_6749
-from oauthkit.testing.granting import Asked, RefusedError
 from oauthkit.testing.reading import UnreadableError
 from oauthkit.testing.state import AuthorizationServerState
+from oauthkit.testing.token_request import Asked, RefusedError
 
 Work = Callable[[Asked], HTTPResponse]
 """Answers a request whose client is known."""

@@ -5,7 +5,8 @@ from typing import Final
 import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.testing.granting import Asked, Desk, Issued, RefusedError
+from oauthkit.testing.granting import Desk
+from oauthkit.testing.token_request import Asked, Issued, RefusedError
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing.client_endpoint import answer_to_client, said
 from oauthkit.testing.dialects import json_response
-from oauthkit.testing.granting import Asked, RefusedError
 from oauthkit.testing.state import AuthorizationServerState
+from oauthkit.testing.token_request import Asked, RefusedError
 
 _DEFAULT_INTERVAL = 5.0
 

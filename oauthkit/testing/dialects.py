@@ -22,7 +22,6 @@ from oauthkit.testing.data_contract import (
     data_contract_xml,
     negotiated,
 )
-from oauthkit.testing.granting import Asked, Dialect, Issued, RefusedError
 from oauthkit.testing.reading import (
     authorization,
     basic_credentials,
@@ -31,6 +30,7 @@ from oauthkit.testing.reading import (
     media_type,
     read_parameters,
 )
+from oauthkit.testing.token_request import Asked, Dialect, Issued, RefusedError
 
 _PRIVATE: Final = {"cache-control": "no-store", "pragma": "no-cache"}  # RFC 6749 §5.1
 _FORM: Final = "application/x-www-form-urlencoded"

@@ -24,9 +24,11 @@ from oauthkit.protocol.messages import Headers, HTTPRequest, HTTPResponse
 from oauthkit.testing.checks import Check, Shape
 from oauthkit.testing.clock import running
 from oauthkit.testing.dialects import ADS, AUTH_V1, HELLO, ID_SECRET, PUT_AUTH, json_response
-from oauthkit.testing.granting import Desk, Dialect, Settings
+from oauthkit.testing.granting import Desk
 from oauthkit.testing.mounts import AppTransport, ASGIApp
+from oauthkit.testing.settings import Settings
 from oauthkit.testing.sockets import LoopbackServer
+from oauthkit.testing.token_request import Dialect
 
 System = Literal["ads", "hello", "id_secret", "auth_v1", "put_auth"]
 """A documented system, by the name of its module in `oauthkit.services`."""

@@ -5,7 +5,8 @@ from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from oauthkit.testing.granting import Asked, Desk, FurtherGrant, Issued, RefusedError
+from oauthkit.testing.granting import Desk, FurtherGrant
+from oauthkit.testing.token_request import Asked, Issued, RefusedError
 
 _TYPE: Final = "urn:ietf:params:oauth:token-type:"
 _ACCESS_TOKEN: Final = f"{_TYPE}access_token"

@@ -2,195 +2,21 @@
 
 import math
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 import attrs
 
-from oauthkit.clock import Clock
-from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
-from oauthkit.protocol.secret import Unprintable, secret
+from oauthkit.protocol.messages import HTTPResponse
+from oauthkit.protocol.secret import Unprintable
 from oauthkit.testing.checks import Check
-from oauthkit.testing.clock import advance, clock_or_own
+from oauthkit.testing.client_check import check_client
 from oauthkit.testing.ledger import Family, Ledger, SpentError
-from oauthkit.testing.reading import UnreadableError, code_challenge
+from oauthkit.testing.reading import UnreadableError
+from oauthkit.testing.settings import Settings, is_within
+from oauthkit.testing.token_request import Asked, Dialect, Issued, RefusedError
 
 CODE_LIFE: Final = 60.0
 """Seconds that an authorization code is good."""
-
-_BY_CERTIFICATE: Final = frozenset({"tls_client_auth", "self_signed_tls_client_auth"})
-_SHOWN: Final[Mapping[str, frozenset[str]]] = {
-    "client_secret_basic": frozenset({"client_secret_basic"}),
-    "client_secret_post": frozenset({"client_secret_post"}),
-    "client_assertion": frozenset({"client_secret_jwt", "private_key_jwt"}),
-    "none": _BY_CERTIFICATE | {"none"},
-}
-"""What a request shows of how a client is known, and the methods that show that."""
-
-
-@attrs.define(kw_only=True, eq=False)
-class Settings:
-    """Who may log in, for what, and for how long; see `FakeAuthorizationServer`."""
-
-    expires_in: Any
-    refresh_expires_in: float | None
-    rotate: bool = True
-    detect_reuse: bool = True
-    grace: float = 0.0
-    client_id: str = "client"
-    client_secret: str | None = secret(default="secret")
-    username: str = "ada"
-    password: str = secret(default="lovelace")
-    scope: str = "read"
-    allowed_scope: str | None = None
-    auth_method: str | None = None
-    client_jwks: Mapping[str, Any] | None = None
-    token_type: str | None = "Bearer"
-    extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], converter=Unprintable)
-    clock: Clock = attrs.field(
-        default=None, converter=clock_or_own, on_setattr=attrs.setters.frozen
-    )
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass on this server's clock.
-
-        A session of the application's own has a clock of its own, which does not move; give it
-        this one: `AsyncTokenSession(…, clock=fake.clock)`.
-
-        Raises:
-            ConfigurationError: The clock is not a `FakeClock`.
-        """
-        advance(self.clock, seconds)
-
-    @property
-    def confidential(self) -> bool:
-        """Whether the client has something to prove who it is."""
-        proofs = (self.client_secret, self.client_jwks)
-        return proofs != (None, None) or self.auth_method in _BY_CERTIFICATE
-
-    def fault_of_assertion(self, parameters: Mapping[str, object]) -> str | None:
-        """Return what is wrong with a client's assertion: as a rule, that there is one."""
-        return "no client_assertion is taken here"
-
-    def said_of(self, family: Family, access_token: str) -> Mapping[str, Any]:
-        """Return what an answer says beside the tokens: nothing, as a rule."""
-        return {}
-
-    def is_registered(self, asked: "Asked") -> bool:
-        """Tell whether a client that was registered here proves who it is."""
-        return False
-
-    def allows(self, scope: str) -> bool:
-        """Tell whether all of a scope may be granted."""
-        return self.allowed_scope is None or _within(scope, self.allowed_scope)
-
-
-@attrs.frozen(kw_only=True)
-class Asked:
-    """A token request, as it was read.
-
-    Attributes:
-        parameters: What came in the body.
-        credentials: How the client's name and secret in the header can be read, if they came there.
-        public: Whether the client may leave its secret out.
-        known_owner: Whether the resource owner is known without a password.
-        challenge: The PKCE challenge that the request proves to know.
-    """
-
-    parameters: Mapping[str, object] = attrs.field(repr=False)
-    credentials: frozenset[tuple[str, str]] | None = attrs.field(default=None, repr=False)
-    public: bool = False
-    known_owner: bool = False
-    challenge: str | None = attrs.field(
-        default=attrs.Factory(
-            lambda self: code_challenge(self.parameters.get("code_verifier")), takes_self=True
-        ),
-        repr=False,
-    )
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether nothing is said of the client."""
-        named = {"client_id", "client_secret", "client_assertion"} & self.parameters.keys()
-        return self.credentials is None and not named
-
-    def text(self, name: str) -> str:
-        """Return a parameter that must be there.
-
-        Raises:
-            RefusedError: It is not, or is no text.
-        """
-        value = self.parameters.get(name)
-        if not isinstance(value, str):
-            message = f"{name} is {'missing' if value is None else 'not a text'}"
-            raise RefusedError(message, error="invalid_request")
-        return value
-
-
-@attrs.frozen(kw_only=True)
-class Issued:
-    """Tokens, before a dialect writes them down.
-
-    Attributes:
-        expires_in: The lifetime as it is to be said; None where it is not.
-        expires_at: When the access token expires, in seconds since the epoch.
-        refresh_expires_in: The same of the refresh token, if there is one.
-        extra: Further members of the answer.
-    """
-
-    access_token: str = attrs.field(repr=False)
-    token_type: str | None
-    expires_in: Any
-    expires_at: float
-    refresh_token: str | None = attrs.field(repr=False)
-    refresh_expires_in: float | None
-    scope: str
-    extra: Mapping[str, Any] = attrs.field(repr=False)
-
-
-class RefusedError(Exception):
-    """The token endpoint refuses, in the words of RFC 6749 §5.2, before a dialect says so.
-
-    Attributes:
-        error: The name.
-        description: What is wrong.
-        status: What RFC 6749 §5.2 answers with.
-    """
-
-    def __init__(
-        self,
-        description: str,
-        *,
-        error: str = "invalid_grant",
-        status: HTTPStatus = HTTPStatus.BAD_REQUEST,
-    ) -> None:
-        """Say why."""
-        super().__init__(description)
-        self.error = error
-        self.description = description
-        self.status = HTTPStatus.UNAUTHORIZED if self.of_client else status
-
-    @property
-    def of_client(self) -> bool:
-        """Whether the client is not known, rather than its right no good."""
-        return self.error == "invalid_client"
-
-
-@attrs.frozen(kw_only=True)
-class Dialect:
-    """How one authorization server reads token requests, and writes its answers.
-
-    Attributes:
-        name: What it is called.
-        read: Reads a request; what is not as it should be is a violation, or raises.
-        write: Writes tokens down.
-        refuse: Says no.
-    """
-
-    name: str
-    read: Callable[[Check], Asked] = attrs.field(repr=False)
-    write: Callable[[Issued, HTTPRequest], HTTPResponse] = attrs.field(repr=False)
-    refuse: Callable[[RefusedError, HTTPRequest], HTTPResponse] = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -299,19 +125,8 @@ class Desk:
         Raises:
             RefusedError: It is another one, or one that does not prove who it is.
         """
-        settings, came = self.settings, _way(asked)
-        if settings.is_registered(asked):
-            return
-        if settings.auth_method not in {None, *_SHOWN[came]}:
-            fault: str | None = f"this client is known by {settings.auth_method}"
-        elif came == "client_assertion":
-            fault = settings.fault_of_assertion(asked.parameters)
-        elif settings.auth_method in _BY_CERTIFICATE:
-            fault = _unless(asked.parameters.get("client_id") == settings.client_id)
-        else:
-            fault = _unless(_knows_secret(settings, asked))
-        if fault is not None:
-            raise RefusedError(fault, error="invalid_client")
+        if not self.settings.is_registered(asked):
+            check_client(self.settings, asked)
 
     def _client_credentials(self, asked: Asked) -> Issued:
         if not self.settings.confidential:
@@ -339,7 +154,7 @@ class Desk:
         presented, settings = asked.text("refresh_token"), self.settings
         granted = self.ledger.family_of(presented)
         scope = asked.text("scope") if asked.parameters.get("scope") else None
-        if granted and scope and not _within(scope, granted.scope):
+        if granted and scope and not is_within(scope, granted.scope):
             message = "a refresh cannot widen the scope (RFC 6749 §6)"
             raise RefusedError(message, error="invalid_scope")
         try:
@@ -417,45 +232,9 @@ class Desk:
         )
 
 
-def _way(asked: Asked) -> str:
-    """Return how a client shows who it is.
-
-    Raises:
-        RefusedError: It does so in more than one way.
-    """
-    came = {
-        "client_secret_basic": asked.credentials,
-        "client_secret_post": asked.parameters.get("client_secret"),
-        "client_assertion": asked.parameters.get("client_assertion"),
-    }
-    ways = [way for way, shown in came.items() if shown is not None]
-    if len(ways) > 1:
-        message = "a client authenticates in one way, not in two (RFC 6749 §2.3)"
-        raise RefusedError(message, error="invalid_request")
-    return ways[0] if ways else "none"
-
-
-def _knows_secret(settings: Settings, asked: Asked) -> bool:
-    client_id, client_secret = settings.client_id, settings.client_secret
-    named = asked.parameters.get("client_id"), asked.parameters.get("client_secret")
-    if asked.credentials is None:
-        public = asked.public and named in {(None, None), (client_id, None)}
-        return public or named == (client_id, client_secret)
-    good = (client_id, client_secret or "") in asked.credentials
-    return good and named[0] in {None, client_id}
-
-
-def _unless(known: bool) -> str | None:  # noqa: FBT001 - the one thing that it is told
-    return None if known else "client authentication failed"
-
-
 def seconds(lifetime: object) -> float:
     """Return how long a token lives, where servers of many kinds say so in many ways."""
     try:
         return float(lifetime)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return math.inf
-
-
-def _within(scope: str, wider: str) -> bool:
-    return set(scope.split()) <= set(wider.split())

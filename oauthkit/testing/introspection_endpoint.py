@@ -9,8 +9,8 @@ from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing.checks import Check
 from oauthkit.testing.client_endpoint import answer_to_client, said
 from oauthkit.testing.dialects import json_response
-from oauthkit.testing.granting import Asked
 from oauthkit.testing.state import AuthorizationServerState
+from oauthkit.testing.token_request import Asked
 
 _KIND: Final = "token-introspection+jwt"
 _SIGNED: Final = f"application/{_KIND}"

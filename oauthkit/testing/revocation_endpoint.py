@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing.client_endpoint import answer_to_client
-from oauthkit.testing.granting import Asked
 from oauthkit.testing.state import AuthorizationServerState
+from oauthkit.testing.token_request import Asked
 
 
 def revocation_answer(state: AuthorizationServerState, request: HTTPRequest) -> HTTPResponse:

@@ -25,10 +25,12 @@ from oauthkit.testing.client_assertions import ClientAssertions
 from oauthkit.testing.device_codes import DEVICE_CODE, DeviceCodes
 from oauthkit.testing.dialects import RFC_6749
 from oauthkit.testing.further_grants import FURTHER_GRANTS
-from oauthkit.testing.granting import Asked, Desk, Dialect, FurtherGrant, Settings
+from oauthkit.testing.granting import Desk, FurtherGrant
 from oauthkit.testing.id_tokens import LIFE, Draft, Edit, SigningKeys, drafted, left_half
 from oauthkit.testing.ledger import Family, Ledger
 from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
+from oauthkit.testing.settings import Settings
+from oauthkit.testing.token_request import Asked, Dialect
 
 _TLS: Final[Mapping[str | None, type[TLSClientAuth]]] = {
     "tls_client_auth": TLSClientAuth,

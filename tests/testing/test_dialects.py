@@ -12,7 +12,7 @@ from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.services import auth_v1
 from oauthkit.testing import FakeAuthorizationServer
 from oauthkit.testing.dialects import ADS, AUTH_V1, HELLO, ID_SECRET, PUT_AUTH, RFC_6749
-from oauthkit.testing.granting import Dialect
+from oauthkit.testing.token_request import Dialect
 
 FORM = "application/x-www-form-urlencoded"
 BASIC = {"authorization": "Basic Y2xpZW50OnNlY3JldA=="}  # client:secret
