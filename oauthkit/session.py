@@ -160,7 +160,8 @@ class AsyncTokenSession(Generic[R]):
             store, recheck = MemoryStore(lease_seconds=60 + 4 * policy.timeout), math.inf
         self._owned, self._derived = http is None, False
         self._http: AsyncHTTPClient[R] = _new_client(base_url) if http is None else http
-        token_http = self._http if token_http is None else token_http
+        self._token_http = token_http = self._http if token_http is None else token_http
+        self._server, self._client_auth = server, client_auth
         asked: AuthorizationServer | ServerSource
         if isinstance(server, Discovered):
             asked, binding = server.over(token_http), server.binding(client_auth.client_id)
@@ -436,6 +437,26 @@ class AsyncTokenSession(Generic[R]):
     def http(self) -> AsyncHTTPClient[R]:
         """The HTTP client that requests go through."""
         return self._http
+
+    @property
+    def token_http(self) -> AsyncHTTPClient[Any]:
+        """The HTTP client that the authorization server is asked over."""
+        return self._token_http
+
+    @property
+    def server(self) -> AuthorizationServer | Discovered:
+        """Who issues tokens, as it was given."""
+        return self._server
+
+    @property
+    def client_auth(self) -> ClientAuth:
+        """Who asks for them."""
+        return self._client_auth
+
+    @property
+    def store(self) -> TokenStore | None:
+        """Where the tokens live; None where the session has a memory of its own alone."""
+        return None if self._key is None else self._source.performer.store
 
     async def aclose(self) -> None:
         """Wait for running renewals to be saved, then close the client if the session made it.

@@ -1,0 +1,130 @@
+"""Who has logged in, as a cookie knows it: who it is, and under which key the token is."""
+
+import json
+import logging
+from collections.abc import Mapping
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+import attrs
+
+from oauthkit.login.cookies import Cookie, CookieKeys
+from oauthkit.protocol.id_token import Identity
+from oauthkit.protocol.secret import NoPickle, Unprintable
+from oauthkit.session import AsyncTokenSession
+
+if TYPE_CHECKING:
+    import httpx
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=httpx.Response)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
+
+_LOGGER: Final = logging.getLogger("oauthkit")
+_LONGEST: Final = 1_600
+"""Characters of what a cookie holds; encrypted they are a third more."""
+
+_OF_THE_LOGIN: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
+"""Claims that have done what they were for."""
+
+
+@attrs.frozen(kw_only=True)
+class Visitor(NoPickle, Generic[R]):
+    """Be somebody who has logged in.
+
+    Attributes:
+        key: Under which key the store has the token; new at each login.
+        identity: Who it is; None where the login did not ask (no scope `openid`).
+        session: Sends requests with the token of this visitor.
+    """
+
+    key: str
+    identity: Identity | None
+    session: AsyncTokenSession[R] = attrs.field(eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class Visit(NoPickle):
+    """Be what the cookie of a visitor holds.
+
+    Attributes:
+        key: Under which key the store has the token.
+        identity: Who it is.
+    """
+
+    key: str
+    identity: Identity | None = None
+
+    @classmethod
+    def new(cls, identity: Identity | None) -> "Visit":
+        """Begin a visit, under a key that nobody can have known or chosen."""
+        return cls(key=f"visitor:{token_urlsafe(32)}", identity=identity)
+
+
+class VisitCookie:
+    """Keep the visit in the visitor's browser; the token itself is in no cookie.
+
+    Args:
+        keys: What encrypts.
+        name: What the cookie is called.
+        bound_to: The server and the client that the visits are of.
+        life: Seconds that a visit lasts.
+    """
+
+    def __init__(self, keys: CookieKeys, *, name: str, bound_to: str, life: float) -> None:
+        """Keep nothing yet."""
+        self._keys = keys
+        self.name = f"__Host-{name}"
+        self._bound_to = bound_to
+        self._life = life
+
+    def put(self, visit: Visit, *, now: float) -> Cookie:
+        """Return the cookie of a visit that begins now."""
+        content = {"key": visit.key, "identity": _short_enough(visit.identity)}
+        ends = now + self._life
+        value = self._keys.seal(self.name, content, bound_to=self._bound_to, expires_at=ends)
+        return Cookie(name=self.name, value=value, max_age=int(self._life))
+
+    def find(self, cookies: Mapping[str, str], *, now: float) -> Visit | None:
+        """Return the visit that a browser's cookie says; None where it says none."""
+        value = cookies.get(self.name)
+        content = self._keys.open(self.name, value, bound_to=self._bound_to, now=now)
+        if content is None:
+            return None
+        identity = content["identity"]
+        return Visit(key=content["key"], identity=None if identity is None else _identity(identity))
+
+    def clear(self) -> Cookie:
+        """Return what clears the cookie."""
+        return Cookie(name=self.name)
+
+
+def _short_enough(identity: Identity | None) -> Mapping[str, Any] | None:
+    """Return the record of an identity, without the claims that a cookie has no room for."""
+    if identity is None:
+        return None
+    members = attrs.asdict(identity, recurse=False)
+    sizes = {
+        name: len(json.dumps({name: claim}))
+        for name, claim in identity.claims.items()
+        if name not in _OF_THE_LOGIN
+    }
+    dropped = list[str]()
+    while sum(sizes.values()) > _LONGEST:
+        longest = max(sizes, key=lambda name: sizes[name])
+        del sizes[longest]
+        dropped.append(longest)
+    if dropped:
+        _LOGGER.warning(
+            "the cookie of a visitor has no room for the claims %s of the ID Token; "
+            "fetch_userinfo has them, where the server puts them there",
+            ", ".join(sorted(dropped)),
+        )
+    return Unprintable(members, claims={name: identity.claims[name] for name in sizes})
+
+
+def _identity(record: Mapping[str, Any]) -> Identity:
+    return Identity(**Unprintable(record, amr=tuple(record["amr"])))
