@@ -15,7 +15,7 @@ effect          means                                           outcomes
 `LetGo`         let the callers go with an error; the script    `Done`
                 goes on without them
 `Tell`          tell what happened                              `Done`
-`Delete`        forget the stored token, as at a logout         `Done`, `Failed`
+`Delete`        forget the stored token, as at a logout         `Done`, `Overtaken`, `Failed`
 `Dropped`       let everybody go on: there is no token here     `Done`
                 any more
 `Revoke`        have the server revoke a token                  `Done`, `Unrevoked`
@@ -123,8 +123,15 @@ class Tell(_Value):
     event: Event
 
 
+@attrs.frozen(eq=False, repr=False)
 class Delete(_Value):
-    """Forget the stored token, as at a logout; a lease that is open on it is lost by that."""
+    """Forget the stored token, as at a logout; a lease that is open on it is lost by that.
+
+    Attributes:
+        leased: Whether it must be the one that was looked at under the lease.
+    """
+
+    leased: bool
 
 
 class Dropped(_Value):

@@ -67,6 +67,7 @@ from oauthkit.renewal.shared import Renewal
 from oauthkit.renewal.state import Moment, TokenState
 from oauthkit.renewal.turns import Turn, Turns, turns_at
 from oauthkit.stores.base import Lease, TokenStore
+from oauthkit.stores.leasing import delete_leased
 
 T = TypeVar("T")
 
@@ -332,20 +333,24 @@ class _Performance:
 
     async def _end_login(self, effect: Delete | Dropped | Revoke) -> Outcome:
         if isinstance(effect, Delete):
-            return await self._delete()
+            return await self._delete(leased=effect.leased)
         if isinstance(effect, Revoke):
             return await self._revoke(effect)
         self.renewal.end()
         return Done()
 
-    async def _delete(self) -> Outcome:
-        performer = self.performer
-        lost = self.lease is not None and not self._held()  # asked first: to delete ends the lease
+    async def _delete(self, *, leased: bool) -> Outcome:
+        store, key = self.performer.store, self.performer.plan.key
+        delete: Callable[[], Awaitable[None]] = partial(store.delete, key)
+        if leased and self.lease is not None:
+            delete = partial(delete_leased, store, key, self.lease)
         try:
-            await self._within(partial(performer.store.delete, performer.plan.key))
+            await self._within(delete)
+        except LeaseLost:
+            return Overtaken()
         except OAuthKitError as error:
             return Failed(error)
-        return Overtaken() if lost else Done()
+        return Done()
 
     async def _revoke(self, revoke: Revoke) -> Outcome:
         try:

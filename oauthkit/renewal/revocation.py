@@ -1,10 +1,13 @@
 """The end of a login, told as it happens: every decision, and nothing done (RFC 7009).
 
-Take the lease, so that nobody is renewing the token; look which one is the newest; delete it; let
-everybody go on; and then have the server revoke it. What is dropped here first stays dropped,
+Take the lease, so that nobody is renewing the token; look which one is the newest; delete that one;
+let everybody go on; and then have the server revoke it. What is dropped here first stays dropped,
 whatever the server says, and however long it takes: nobody presents the token any more, and a
 renewal that comes later finds a logout. The lease is not kept for the server: there is nothing left
 that could be renewed meanwhile.
+
+What was put there between the look and the deletion, by a login or by whoever had the lease since,
+is not deleted unseen: all of it begins anew, and everything that was looked at is revoked.
 """
 
 from typing import Final
@@ -13,7 +16,6 @@ import attrs
 
 from oauthkit.errors import (
     ErrorResponse,
-    LeaseLost,
     OAuthKitError,
     ResponseError,
     StoreError,
@@ -59,6 +61,7 @@ class Revocation:
     at: Moment
     _unseen: OAuthKitError | None = None
     _undeleted: OAuthKitError | None = None
+    _seen: tuple[Token, ...] = ()
 
     @property
     def owes_store(self) -> bool:
@@ -72,65 +75,74 @@ class Revocation:
             ConfigurationError: What is stored is of another server or client; it is left there.
             OAuthKitError: Something may live on, at the server or in the store.
         """
-        leased = yield from self._take_lease()
-        try:
-            token = yield from self._drop(LookAgain() if leased else Look())
-        except OAuthKitError:
-            yield from self._give_back(leased=leased)
-            raise
-        yield from self._give_back(leased=leased)
+        yield from self._drop()
         yield from self._do(Dropped())
-        error = None if token is None else (yield from self._revoke(token))
+        error = None
+        for token in self._seen:
+            failed = yield from self._revoke(token)
+            error = error or failed
         self._raise_what_failed(error)
         return Ended(None)
 
-    def _take_lease(self) -> Part[bool]:
-        for _ in range(_MOST_LEASES):
-            taken = yield from self._do(TakeLease())
-            if isinstance(taken, Failed):
-                self._unseen = taken.error
-                return False
-            if isinstance(taken, Leased) and taken.held:
-                return True
-            yield from self._do(GiveBack())  # somebody has just renewed it, and another one may
-        self._unseen = StoreError("the stored token changed again and again while it was looked at")
-        return False
-
-    def _give_back(self, *, leased: bool) -> Part[None]:
-        if leased:
-            yield from self._do(GiveBack())
-
     # Drop it here
 
-    def _drop(self, look: Look | LookAgain) -> Part[Token | None]:
-        """Forget the token, stored and at hand, and return it; None where there is none.
+    def _drop(self) -> Part[None]:
+        """Forget what is stored and at hand, and see which tokens that were.
 
         Raises:
             ConfigurationError: The stored one is another's.
             OAuthKitError: The store cannot be asked, and nothing is known without it.
         """
-        looked = yield from self._do(look)
+        for _ in range(_MOST_LEASES):
+            taken = yield from self._do(TakeLease())
+            if isinstance(taken, Failed):
+                self._unseen = taken.error
+                break
+            held = isinstance(taken, Leased) and taken.held
+            try:
+                dropped = held and (yield from self._drop_stored(leased=True))
+            except OAuthKitError:
+                yield from self._do(GiveBack())
+                raise
+            yield from self._do(GiveBack())
+            if dropped:
+                return
+        else:
+            message = "the stored token changed again and again while it was looked at"
+            self._unseen = StoreError(message)
+        yield from self._drop_stored(leased=False)
+
+    def _drop_stored(self, *, leased: bool) -> Part[bool]:
+        """Forget the newest token; False where another one was stored in its place meanwhile.
+
+        Raises:
+            ConfigurationError: The stored one is another's.
+            OAuthKitError: The store cannot be asked, and nothing is known without it.
+        """
+        looked = yield from self._do(LookAgain() if leased else Look())
         record = looked.token if isinstance(looked, Stored) else None
-        if isinstance(looked, Failed):
-            self._unseen = self._unseen or looked.error
         self._check(record)
         token = self._newest(record)
         if token is None and isinstance(looked, Failed):
             raise looked.error  # deleted unseen, it would live on at the server, and nobody knew
-        yield from self._delete()
-        self._forget(token)
-        return token
-
-    def _delete(self) -> Part[None]:
-        deleted = yield from self._do(Delete())
+        self._see(token)
+        deleted = yield from self._do(Delete(leased))
+        if isinstance(deleted, Overtaken):
+            return False
+        if isinstance(looked, Failed):
+            self._unseen = self._unseen or looked.error
         if isinstance(deleted, Failed):
             self._undeleted = deleted.error
-        elif isinstance(deleted, Overtaken):
-            self._unseen = LeaseLost("the lease was lost before the stored token was deleted")
+        self._forget()
+        return True
+
+    def _see(self, token: Token | None) -> None:
+        if token is not None and token not in self._seen:
+            self._seen = token, *self._seen
 
     def _check(self, record: Token | None) -> None:
         if record is not None and not self.plan.binding.fits(record):
-            self._forget(None)
+            self._forget()
             self.plan.binding.check(record, key=self.plan.key)
 
     def _newest(self, record: Token | None) -> Token | None:
@@ -140,12 +152,12 @@ class Revocation:
             initial = None
         return state.newer_than(record) or record or state.newest() or initial
 
-    def _forget(self, token: Token | None) -> None:
+    def _forget(self) -> None:
         self.state.forget()
         self.state.let_go()
         self.plan.initial = None
         presented = None if self.plan.grant is None else self.plan.grant.presents
-        if token is not None and presented is not None and presented == token.refresh_token:
+        if presented is not None and presented in {token.refresh_token for token in self._seen}:
             self.state.spend(presented)  # else the grant would bring back what was dropped
 
     # Have the server revoke it

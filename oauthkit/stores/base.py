@@ -5,7 +5,8 @@ which one holder at a time has, as far as the store reaches (a process, a machin
 runs out by itself, so a holder that dies blocks nobody for long, and it is *fenced*: a holder that
 was stopped, woke up after its lease had run out, and still saves, is refused if somebody else has
 had the lease since, or the token was changed. Where nobody came, its save is taken however late it
-is: what the server gave may be the only refresh token that is still good.
+is: what the server gave may be the only refresh token that is still good. To delete under a lease
+is fenced alike: a login that nobody has looked at is not deleted.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -45,6 +46,19 @@ class Lease(Protocol):
             LeaseLost: Somebody else has had the lease since, or the token was changed by a login
                 or a logout, or the lease was never had or was given back. Never merely because
                 time passed, so also where `held` says no.
+            StoreError: The store failed.
+        """
+        ...
+
+    async def delete(self) -> None:
+        """Forget the token, as at a logout; nothing can be saved under this lease then.
+
+        What is deleted is what `load` of this lease gave, or what it saved. A lease without this
+        method, as it was before there was one, is looked at just before `TokenStore.delete` is
+        called; what is saved between the two is deleted unseen.
+
+        Raises:
+            LeaseLost: As `save` does; then nothing was deleted.
             StoreError: The store failed.
         """
         ...

@@ -12,6 +12,7 @@ import anyio
 from oauthkit.beside import beside
 from oauthkit.errors import ConfigurationError, LeaseLost, StoreError
 from oauthkit.protocol.tries import growing_pause
+from oauthkit.stores.base import Lease, TokenStore
 
 _FIRST_PAUSE: Final = 0.002
 _EARLY_PAUSE: Final = 0.04
@@ -34,7 +35,7 @@ def checked_lease_seconds(lease_seconds: float) -> float:
 
 
 def lease_lost() -> LeaseLost:
-    """Return the error of a save whose right has passed to somebody else."""
+    """Return the error of a save or a deletion whose right has passed to somebody else."""
     message = (
         "the lease is no longer this one's: somebody else had it since, or a login or a logout "
         "came in between, or it was given back"
@@ -93,6 +94,25 @@ async def give_back(release: Callable[[], Awaitable[object]], *, within: float =
         except anyio.get_cancelled_exc_class():  # asyncio's own, which no shield holds off
             await release()
             raise
+
+
+async def delete_leased(store: TokenStore, key: str, lease: Lease) -> None:
+    """Forget the token of a key under its lease.
+
+    A lease of a user's own store may have no `delete`, which came later than the rest of it, or the
+    empty one of the protocol.
+
+    Raises:
+        LeaseLost: The lease was lost, and nothing was deleted.
+        StoreError: The store failed.
+    """
+    delete = getattr(lease, "delete", None)
+    if delete is not None and getattr(delete, "__func__", None) is not Lease.delete:
+        await delete()
+    elif lease.held:
+        await store.delete(key)
+    else:
+        raise lease_lost()
 
 
 async def _keep(extend: Callable[[], Awaitable[bool]], every: float, _: anyio.CancelScope) -> None:

@@ -164,6 +164,15 @@ class MemoryStore(WatchedStore):
                 raise lease_lost()
             row.token = token
 
+    def delete_leased(self, key: str, fence: int) -> None:
+        """Forget a token under a lease, also late where nobody else came."""
+        with self._mutex:
+            row = self._rows.get(key)
+            if row is None or row.fence != fence:
+                raise lease_lost()
+            del self._rows[key]
+        self._changed(key)
+
 
 @attrs.frozen
 class _MemoryLease:
@@ -180,3 +189,6 @@ class _MemoryLease:
 
     async def save(self, token: Token) -> None:
         self._store.save_leased(self._key, self._fence, token)
+
+    async def delete(self) -> None:
+        self._store.delete_leased(self._key, self._fence)

@@ -127,7 +127,7 @@ class RedisStore(WatchedStore):
             StoreError: It could not be forgotten.
         """
         check_key(key)
-        await self._run(DELETE, key)
+        await self._run(DELETE, key, "")
         self._changed(key)
 
     @asynccontextmanager
@@ -156,6 +156,13 @@ class RedisStore(WatchedStore):
         check_saved(key, token)
         if not await self._put(key, token, owner=owner):
             raise lease_lost()
+
+    async def delete_leased(self, lease: "_RedisLease") -> None:
+        """Forget a token under a lease."""
+        if not await self._run(DELETE, lease.key, lease.owner):
+            raise lease_lost()
+        lease.good_until = 0.0
+        self._changed(lease.key)
 
     async def _waited_for(self, lease: "_RedisLease") -> Look:
         """Return the look at which the lease was had, or the token had changed."""
@@ -228,6 +235,9 @@ class _RedisLease:
 
     async def save(self, token: Token) -> None:
         await self._store.save_leased(self.key, self.owner, token)
+
+    async def delete(self) -> None:
+        await self._store.delete_leased(self)
 
 
 def _token(found: str | None) -> Token | None:

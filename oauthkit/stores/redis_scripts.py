@@ -15,6 +15,8 @@ and nobody has saved. What others do cannot pass unseen:
 - a logout deletes the hash with both, also where there was no token yet, and nothing puts them back
   but a lease of its own. So nothing is resurrected.
 
+A deletion under a lease goes by the same fence: what it deletes is what its holder has looked at.
+
 A save moves `base` along, so that the same holder can save again: a driver may send a script twice,
 and a store is asked again after an answer was lost.
 
@@ -86,18 +88,23 @@ end
 return redis.call('PEXPIRE', KEYS[2], lease_ms)
 """
 )
-SAVE: Final = Script.of(
-    """
-local owner, version, life_ms, token = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if owner == '' then
-  redis.call('DEL', KEYS[2]) -- a login: whoever renews is too late
-else
+_OVERTAKEN: Final = """
+local function overtaken(owner)
   local holder = redis.call('GET', KEYS[2])
   if not holder then -- it ran out
     local fence = redis.call('HMGET', KEYS[1], 'holder', 'base', 'version')
     holder = fence[2] == (fence[3] or 'none') and fence[1]
   end
-  if holder ~= owner then
+  return holder ~= owner
+end
+"""
+SAVE: Final = Script.of(
+    f"""{_OVERTAKEN}
+local owner, version, life_ms, token = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if owner == '' then
+  redis.call('DEL', KEYS[2]) -- a login: whoever renews is too late
+else
+  if overtaken(owner) then
     return 0
   end
   redis.call('HSET', KEYS[1], 'base', version)
@@ -127,9 +134,13 @@ return 1
 """
 )
 DELETE: Final = Script.of(
-    """
-local deleted = redis.call('DEL', KEYS[1], KEYS[2])
+    f"""{_OVERTAKEN}
+local owner = ARGV[1]
+if owner ~= '' and overtaken(owner) then
+  return 0
+end
+redis.call('DEL', KEYS[1], KEYS[2])
 redis.pcall('PUBLISH', KEYS[2], '')
-return deleted
+return 1
 """
 )

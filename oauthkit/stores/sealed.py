@@ -16,6 +16,7 @@ from oauthkit.protocol.secret import SecretStr
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, TokenStore, WatchedStore
 from oauthkit.stores.keys import check_key, check_saved
+from oauthkit.stores.leasing import delete_leased
 from oauthkit.stores.records import decode_token, encode_token
 
 if TYPE_CHECKING:
@@ -118,7 +119,12 @@ class SealedStore(WatchedStore):
         check_key(key)
         async with self._store.lease(key) as lease:
             found = self._keyring.open(key, await lease.load())
-            yield _SealedLease(self._keyring, key, lease, (found,))
+            yield _SealedLease(self, self._keyring, key, lease, (found,))
+
+    async def delete_leased(self, key: str, lease: Lease) -> None:
+        """Forget a token under a lease of the other store."""
+        await delete_leased(self._store, key, lease)
+        self._changed(key)
 
 
 class _Keyring:
@@ -177,6 +183,7 @@ class _Keyring:
 class _SealedLease:
     """The first `load` gives what was there when the lease was had; later ones look again."""
 
+    _store: SealedStore
     _keyring: _Keyring
     _key: str
     _lease: Lease
@@ -193,6 +200,9 @@ class _SealedLease:
     async def save(self, token: Token) -> None:
         check_saved(self._key, token)
         await self._lease.save(self._keyring.seal(self._key, token))
+
+    async def delete(self) -> None:
+        await self._store.delete_leased(self._key, self._lease)
 
 
 def _lease_seconds(store: TokenStore) -> float:

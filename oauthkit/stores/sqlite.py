@@ -157,6 +157,11 @@ class SQLiteStore(WatchedStore):
         check_saved(claim.key, token)
         await self._in_thread(self._table.put_leased, claim, encode_token(token))
 
+    async def delete_leased(self, claim: Claim) -> None:
+        """Forget a token under a lease."""
+        await self._in_thread(self._table.remove_leased, claim)
+        self._changed(claim.key)
+
     async def _waited_for(self, claim: Claim) -> Row:
         """Return the row once the claim has its fence, or the token has changed."""
         first = await self._claimed(claim)
@@ -226,6 +231,9 @@ class _SQLiteLease:
 
     async def save(self, token: Token) -> None:
         await self._store.save_leased(self._claim, token)
+
+    async def delete(self) -> None:
+        await self._store.delete_leased(self._claim)
 
 
 def _token(row: Row) -> Token | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -58,12 +59,13 @@ async def is_lent(store: TokenStore, key: str, moment: float) -> bool:
 
 
 async def require_refusal(lease: Lease) -> None:
-    """Require that nothing can be saved under a lease."""
-    try:
-        await lease.save(Token("too late"))
-    except LeaseLost:
-        return
-    require(met=False, what="a save without the lease is refused by LeaseLost")
+    """Require that nothing can be saved or deleted under a lease."""
+    for what, act in (("save", partial(lease.save, Token("too late"))), ("delete", lease.delete)):
+        try:
+            await act()
+        except LeaseLost:
+            continue
+        require(met=False, what=f"to {what} without the lease is refused by LeaseLost")
 
 
 async def require_save(lease: Lease, token: Token) -> None:
@@ -72,6 +74,14 @@ async def require_save(lease: Lease, token: Token) -> None:
         await lease.save(token)
     except LeaseLost:
         require(met=False, what="a save is taken where nobody else came, however late it is")
+
+
+async def require_deletion(lease: Lease) -> None:
+    """Require that what is stored under a lease is deleted."""
+    try:
+        await lease.delete()
+    except LeaseLost:
+        require(met=False, what="to delete is allowed where nobody else came, however late it is")
 
 
 def require_same(found: object, wanted: object, what: str) -> None:

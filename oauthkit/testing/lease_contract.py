@@ -18,6 +18,7 @@ from oauthkit.testing.holders import (
     is_lent,
     lease_and_leave,
     require,
+    require_deletion,
     require_refusal,
     require_same,
     require_save,
@@ -227,6 +228,36 @@ class LeaseContract(ABC):
                     await self._free(store, "ada")
                 require_same(await store.load("ada"), None, "load after the logout")
 
+    async def test_a_token_is_deleted_under_a_lease(self) -> None:
+        """As by a logout: nothing can be saved under the lease then, and others can have it."""
+        async with self._store() as store:
+            for token in (Token("one"), None):
+                if token is not None:
+                    await store.save("ada", token)
+                async with holding(store, "ada") as first:
+                    require_same(await first.lease.load(), token, "load in a lease")
+                    await require_deletion(first.lease)
+                    require_same(await store.load("ada"), None, "load after the deletion")
+                    await require_refusal(first.lease)
+                    await self._free(store, "ada")
+            async with store.lease("ada") as lease:
+                await lease.save(Token("two"))
+                await require_deletion(lease)
+            require_same(await store.load("ada"), None, "load after what was saved is deleted")
+
+    async def test_what_nobody_has_looked_at_is_not_deleted_under_a_lease(self) -> None:
+        """A login between the look and the deletion stays, and the holder is told."""
+        async with self._store() as store:
+            for token in (Token("one"), None):
+                if token is not None:
+                    await store.save("ada", token)
+                async with holding(store, "ada") as first:
+                    await first.lease.load()
+                    await store.save("ada", Token("login"))
+                    await require_refusal(first.lease)
+                require_same(await store.load("ada"), Token("login"), "the token after the login")
+                await store.delete("ada")
+
     async def test_a_late_holder_does_not_disturb_the_next(self) -> None:
         """Leaving a lease that was lost does not give the next holder's away."""
         async with self._store() as store, holding(store, "ada") as first:
@@ -268,6 +299,21 @@ class LeaseContract(ABC):
             for name in ("one", "two"):
                 await require_save(lease, Token(name))
                 require_same(await store.load("grace"), Token(name), "the first token, saved late")
+
+    async def test_a_late_deletion_is_done_where_nobody_else_came(self) -> None:
+        """What is there is what was looked at."""
+        for key, token in (("ada", Token("one")), ("grace", None)):
+            async with self._late(token, key) as (store, lease):
+                await require_deletion(lease)
+                require_same(await store.load(key), None, "load after the deletion")
+
+    async def test_a_late_deletion_is_refused_where_somebody_else_came(self) -> None:
+        """Whoever had the lease may have renewed the token."""
+        async with self._late(Token("one")) as (store, lease):
+            async with store.lease("ada") as second:
+                await second.save(Token("two"))
+            await require_refusal(lease)
+            require_same(await store.load("ada"), Token("two"), "the token of the one in time")
 
     async def test_a_late_save_is_refused_where_somebody_else_had_the_lease(self) -> None:
         """Also when they have left again, and have saved nothing."""

@@ -197,6 +197,8 @@ class RevokesWithoutTheLease(Revocation):
     def _do(self, effect: Effect) -> Part[Outcome]:
         if isinstance(effect, TakeLease):
             return Leased(held=True)
+        if isinstance(effect, Delete):
+            effect = Delete(leased=False)
         return (yield from Revocation._do(self, effect))
 
 
@@ -204,7 +206,7 @@ class RevokesWithoutTheLease(Revocation):
 class RevokesAndKeepsWhatItHolds(Revocation):
     """Leave the token at hand where it is."""
 
-    def _forget(self, token: Token | None) -> None:
+    def _forget(self) -> None:
         """Forget nothing."""
 
 
@@ -245,8 +247,18 @@ class SaysNothingOfWhatLivesOn(Revocation):
 
 
 @attrs.define
+class DeletesWhatIsThereByThen(Revocation):
+    """Look at what is stored, and delete whatever is stored a moment later."""
+
+    def _do(self, effect: Effect) -> Part[Outcome]:
+        if isinstance(effect, Delete):
+            effect = Delete(leased=False)
+        return (yield from Revocation._do(self, effect))
+
+
+@attrs.define
 class TakesAnOvertakenDeletionForDone(Revocation):
-    """Take a token that was deleted after the lease ran out for the newest."""
+    """Take a token that was left, as it is not the one that was looked at, for deleted."""
 
     def _do(self, effect: Effect) -> Part[Outcome]:
         outcome = yield from Revocation._do(self, effect)
@@ -287,6 +299,7 @@ BROKEN: Final[dict[type[Script] | type[Revocation] | type[TokenState], frozenset
     AsksForEver: frozenset({"lost answer", "lost request"}),
     AsksWithoutALookAtTheLease: frozenset({"stop"}),
     DeletesAndRevokesNothing: frozenset({"revoke"}),
+    DeletesWhatIsThereByThen: frozenset({"login", "revoke"}),
     DropsTheRightWithItsAnswer: frozenset({"lost request"}),
     ForgetsWhatWasNotSaved: frozenset({"store away"}),
     ForgetsWhatWasOvertaken: frozenset({"stop"}),

@@ -60,8 +60,10 @@ def check_deleted(seen: list[Token | None], who: int) -> None:
         raise ViolationError(message)
 
 
-def check_revoked(world: World, who: int, known: TokenState) -> None:
+def check_revoked(world: World, who: int, login: int, known: TokenState) -> None:
     """Refuse a revocation that comes to a good end, and leaves the token where it was.
+
+    What a login has put there since the revocation began may stay.
 
     Raises:
         ViolationError: It does.
@@ -69,8 +71,9 @@ def check_revoked(world: World, who: int, known: TokenState) -> None:
     if known.newest() is not None:
         message = f"{who} has revoked its token, and hands it out"
         raise ViolationError(message)
-    if not world.alive and not world.excused and world.record is not None and world.record[0] >= 0:
-        message = f"a{world.record[0]} is revoked, and still in the store"
+    of_old = not world.alive or world.first == login
+    if of_old and not world.excused and world.record is not None and world.record[0] >= 0:
+        message = f"{who} has ended the login, and a{world.record[0]} is still in the store"
         raise ViolationError(message)
 
 
@@ -115,7 +118,8 @@ def check_end(world: World) -> None:
             raise ViolationError(message)
     if not world.alive or world.excused:
         return
-    if world.owed and world.reader is not None:
+    of_login = world.record is None and world.before == (world.newest, True)
+    if world.owed and (of_login or world.reader is not None):
         message = f"a{world.newest} was deleted, lives on at the server, and nobody was told"
         raise ViolationError(message)
     if world.out:

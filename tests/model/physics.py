@@ -138,8 +138,8 @@ class Physics:
                     yield f"{who} goes to ask", world.put(who, sending)
             case Save(token):
                 yield self._saved(world, who, process, token)
-            case Delete():
-                yield self._deleted(world, who, process)
+            case Delete(leased=leased):
+                yield self._deleted(world, who, process, leased=leased)
             case Revoke(text):
                 yield from self._revoked(world, who, process, text)
             case GiveBack():
@@ -173,17 +173,18 @@ class Physics:
 
     # A process ends a login
 
-    def _deleted(self, world: World, who: int, process: Process) -> Step:
+    def _deleted(self, world: World, who: int, process: Process, *, leased: bool) -> Step:
         if not world.up:
             return f"{who} deletes in vain", self._tell(world, who, process, AWAY)
+        if leased and world.holder != who:
+            return f"{who} deletes nothing", self._tell(world, who, process, Overtaken())
         assert process.node is not None
         told = [outcome for outcome, _ in process.node.told]
         check_deleted([outcome.token for outcome in told if isinstance(outcome, Stored)], who)
         owed = world.owed or world.record is not None
         before = world.before if world.record is None else world.record
         after = world._replace(record=None, before=before, holder=None, out=True, owed=owed)
-        lost = Leased(held=True) in told and not world.held_by(who)
-        return f"{who} deletes", self._tell(after, who, process, Overtaken() if lost else Done())
+        return f"{who} deletes", self._tell(after, who, process, Done())
 
     def _revoked(self, world: World, who: int, process: Process, text: str) -> Iterator[Step]:
         number, after = int(text[1:]), world
@@ -342,7 +343,8 @@ class Physics:
 
     def _logged_out_there(self, world: World, who: int, process: Process) -> Iterator[Step]:
         """Have a process end the login, here and at the server."""
-        begun = process._replace(node=self.automaton.start(process.state, Wish(revoke=True)))
+        node = self.automaton.start(process.state, Wish(revoke=True))
+        begun = process._replace(node=node, login=world.first)
         yield f"{who} begins to revoke", world.put(who, begun)
 
     def _logged_in(self, world: World) -> Iterator[Step]:
@@ -379,10 +381,10 @@ class Physics:
                 ),
             )
 
-    def _ended_login(self, world: World, who: int, node: Node) -> World:
+    def _ended_login(self, world: World, who: int, process: Process, node: Node) -> World:
         if node.error:
             return world._replace(owed=False)  # its caller is told
-        check_revoked(world, who, self.automaton.state(node.state))
+        check_revoked(world, who, process.login, self.automaton.state(node.state))
         return world
 
     def _tell(self, world: World, who: int, process: Process, outcome: Outcome) -> World:
@@ -392,7 +394,7 @@ class Physics:
         node = self.automaton.tell(process.node, outcome, at=late)
         if node.effect is None:
             if _is_revocation(process):
-                world = self._ended_login(world, who, node)
+                world = self._ended_login(world, who, process, node)
             return world.put(who, Process(None, node.state, runs=process.runs))
         return world.put(who, process._replace(node=node))
 

@@ -67,6 +67,7 @@ class Process(NamedTuple):
         runs: How many renewals it has begun by itself.
         away: How many saves in a row found the store away.
         looked: Whether it saw that it had the lease before it went to ask.
+        login: The first token of the login that was there as it began to revoke.
     """
 
     node: Node | None
@@ -76,6 +77,7 @@ class Process(NamedTuple):
     runs: int = 0
     away: int = 0
     looked: bool = False
+    login: int = 0
 
 
 class World(NamedTuple):
@@ -180,7 +182,7 @@ def _rank(process: Process) -> tuple[Any, ...]:
     answer = (-1, "")
     if process.answer is not None:
         answer = process.answer[1], type(process.answer[0]).__name__
-    counted = process.runs, process.away, process.looked
+    counted = process.runs, process.away, process.looked, process.login
     return node, process.state, process.phase, answer, counted
 
 

@@ -254,3 +254,6 @@ class _NotHeld:
 
     async def save(self, token: Token) -> None:
         raise LeaseLost
+
+    async def delete(self) -> None:
+        raise LeaseLost

@@ -16,7 +16,7 @@ from oauthkit import (
     ClientCredentials,
     ConfigurationError,
     ErrorResponse,
-    LeaseLost,
+    Lease,
     LeaseTaken,
     MemoryStore,
     OAuthKitError,
@@ -463,21 +463,90 @@ async def test_a_lease_that_somebody_else_keeps_is_not_waited_for_for_ever() -> 
     assert fake.families_alive == 0
 
 
-async def test_a_lease_that_is_lost_before_the_token_is_deleted_is_told_of() -> None:
-    """RV-07: a process that was stopped for longer than its lease may have been overtaken."""
+async def test_a_login_between_the_look_and_the_deletion_is_not_deleted_unseen() -> None:
+    """RV-07: it is looked at and ended with the rest."""
+    fake, store = FakeAuthorizationServer(), Hanging()
+    async with logged_in(fake, store) as (session, _):
+
+        async def log_in_again() -> None:
+            del store.before["delete"]
+            await MemoryStore.save(store, "k", fake.issue())
+
+        store.before["delete"] = log_in_again
+        await session.revoke()
+
+        assert await store.load("k") is None
+        assert isinstance(await fail(session.token()), ReauthorizationRequired)
+    assert revoked(fake) == ["refresh-token-3", "refresh-token-1"]
+    assert fake.families_alive == 0
+
+
+async def test_a_token_that_changes_again_and_again_is_deleted_in_the_end_and_told_of() -> None:
     fake, store = FakeAuthorizationServer(), Hanging()
     async with logged_in(fake, store) as (session, _):
 
         async def log_in_again() -> None:
             await MemoryStore.save(store, "k", fake.issue())
 
-        store.before["lease.load"] = log_in_again
+        store.before["delete"] = log_in_again
         error = await fail(session.revoke())
 
         assert "whether another process had renewed it meanwhile could not be seen" in str(error)
-        assert isinstance(error.__cause__, LeaseLost)
+        assert "changed again and again" in str(error.__cause__)
         assert await store.load("k") is None
-    assert len(revoked(fake)) == 1
+
+
+class Old(MemoryStore):
+    """Be a store from before there was a deletion under a lease."""
+
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncGenerator[Any]:
+        async with super().lease(key) as lease:
+            yield OldLease(lease)
+
+
+@attrs.define
+class OldLease:
+    lease: Any
+    lost: int = 0
+
+    @property
+    def held(self) -> bool:
+        return bool(self.lease.held)
+
+    async def load(self) -> Token | None:
+        token: Token | None = await self.lease.load()
+        return token
+
+    async def save(self, token: Token) -> None:
+        await self.lease.save(token)
+
+
+class OldLeaseByName(OldLease, Lease):
+    """Have the method of the protocol, which does nothing."""
+
+
+@pytest.mark.parametrize("kind", [OldLease, OldLeaseByName])
+async def test_a_store_without_a_deletion_under_a_lease_is_asked_to_delete(
+    monkeypatch: pytest.MonkeyPatch, kind: type[OldLease]
+) -> None:
+    """And what came before that is noticed, as far as `held` tells."""
+    monkeypatch.setitem(globals(), "OldLease", kind)
+    fake, store = FakeAuthorizationServer(), Old()
+    async with logged_in(fake, store) as (session, _):
+        look = kind.load
+
+        async def look_and_log_in(lease: OldLease) -> Token | None:
+            token = await look(lease)
+            monkeypatch.setattr(kind, "load", look)
+            await store.save("k", fake.issue())
+            return token
+
+        monkeypatch.setattr(kind, "load", look_and_log_in)
+        await session.revoke()
+
+        assert await store.load("k") is None
+    assert revoked(fake) == ["refresh-token-3", "refresh-token-1"]
 
 
 # Where the store fails
@@ -634,6 +703,11 @@ def dropped(found: Token | None) -> Line:
     ]
 
 
+def overtaken(found: Token | None) -> Line:
+    """What is looked at, and is another one by the time that it is to be deleted."""
+    return [*dropped(found)[:2], (Delete, Overtaken()), (GiveBack, Done())]
+
+
 def test_it_is_deleted_before_the_server_is_asked() -> None:
     ended, effects = told(*dropped(KEPT), (Revoke, Done()))
 
@@ -697,12 +771,42 @@ def test_a_look_that_fails_under_the_lease_is_told_with_its_advice() -> None:
     assert ended.__cause__ is away
 
 
-def test_a_deletion_after_the_lease_may_be_behind_and_is_told_so() -> None:
-    line: Line = [(Delete, Overtaken()), *dropped(KEPT)[3:], (Revoke, Done())]
-    ended, effects = told(*dropped(KEPT)[:2], *line)
+def test_what_was_overtaken_is_looked_at_anew_and_all_that_was_seen_is_revoked() -> None:
+    line: Line = [*overtaken(KEPT), *overtaken(KEPT), *dropped(NEXT)]
+    ended, effects = told(*line, (Revoke, Done()), (Revoke, Done()))
 
-    assert str(ended).endswith(": the lease was lost before the stored token was deleted")
-    assert effects[-1] == Revoke("r1", "refresh_token")
+    assert ended == Ended(None)
+    assert effects[-2:] == [Revoke("r2", "refresh_token"), Revoke("r1", "refresh_token")]
+    assert [effect.leased for effect in effects if isinstance(effect, Delete)] == [True] * 3
+
+
+def test_every_token_is_revoked_and_the_first_failure_is_the_one_that_is_told() -> None:
+    state, grant = TokenState(), RefreshToken(refresh_token="r1")
+    first, second = TransportError("the first"), TransportError("the second")
+    line: Line = [(Revoke, Unrevoked(first)), (Revoke, Unrevoked(second))]
+    ended, _ = told(*overtaken(KEPT), *dropped(NEXT), *line, state=state, grant=grant)
+
+    assert ended is first
+    assert state.is_spent("r1")
+
+
+def test_what_failed_to_be_seen_and_was_overtaken_is_seen_the_second_time() -> None:
+    state = TokenState()
+    state.adopt(KEPT, STEADY, AT, recheck=5.0)
+    line: Line = [(TakeLease, Leased(held=True)), (LookAgain, Failed(AWAY)), *overtaken(KEPT)[2:]]
+    ended, _ = told(*line, *dropped(KEPT), (Revoke, Done()), state=state)
+
+    assert ended == Ended(None)
+
+
+def test_without_a_lease_in_the_end_what_is_there_is_deleted_and_that_is_told() -> None:
+    line: Line = [(Look, Stored(NEXT)), (Delete, Done()), DROPPED]
+    again_and_again = [*overtaken(KEPT)] * 5
+    ended, effects = told(*again_and_again, *line, (Revoke, Done()), (Revoke, Done()))
+
+    assert isinstance(ended, StoreError)
+    assert "changed again and again" in str(ended)
+    assert [effect.leased for effect in effects if isinstance(effect, Delete)][-2:] == [True, False]
 
 
 def test_a_lease_under_which_nothing_is_dropped_is_given_back() -> None:

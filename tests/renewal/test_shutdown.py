@@ -186,6 +186,9 @@ class SlowLook(Lease):
     async def save(self, token: Token) -> None:
         await self.lease.save(token)
 
+    async def delete(self) -> None:
+        await self.lease.delete()
+
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_refresh_token_that_was_refused_as_the_event_loop_ends_is_not_presented_again(

@@ -82,6 +82,10 @@ class _ShakyLease:
         await self.store.called("save")
         await self.lease.save(token)
 
+    async def delete(self) -> None:
+        await self.store.called("delete")
+        await self.lease.delete()
+
 
 class Heard(list[Event]):
     """Be a list of events that came."""

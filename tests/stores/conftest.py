@@ -154,7 +154,7 @@ class FakeRedisServer:
         stored = self.hashes.get(record, {})
         if not owner:
             self.forget(lease)
-        elif self._may_save(stored, lease, owner):
+        elif self._is_theirs(stored, lease, owner):
             stored = {**stored, "base": version}
         else:
             return 0
@@ -166,7 +166,7 @@ class FakeRedisServer:
         self.publish(lease)
         return 1
 
-    def _may_save(self, stored: dict[str, str], lease: str, owner: str) -> bool:
+    def _is_theirs(self, stored: dict[str, str], lease: str, owner: str) -> bool:
         if lease in self.strings:
             return self.strings[lease] == owner
         unchanged = stored.get("base") == stored.get("version", "none")
@@ -183,9 +183,12 @@ class FakeRedisServer:
         self.publish(lease)
         return self.forget(lease)
 
-    def _delete(self, record: str, lease: str) -> Answer:
+    def _delete(self, record: str, lease: str, owner: str) -> Answer:
+        if owner and not self._is_theirs(self.hashes.get(record, {}), lease, owner):
+            return 0
         self.publish(lease)
-        return self.forget(record, lease)
+        self.forget(record, lease)
+        return 1
 
     def _claim(self, name: str, owner: str, life_ms: str) -> Answer:
         if name in self.strings:

@@ -20,7 +20,7 @@ CALLS = st.one_of(
     st.tuples(st.just(EXTEND), OWNERS, st.just("70000")),
     st.tuples(st.just(SAVE), OWNERS | st.just(""), VERSIONS, LIVES, st.sampled_from(["t", "u"])),
     st.tuples(st.just(RELEASE), OWNERS),
-    st.tuples(st.just(DELETE)),
+    st.tuples(st.just(DELETE), OWNERS | st.just("")),
     st.tuples(st.just(None)),
 )
 """A script with its arguments; None is the end of the lease by time."""

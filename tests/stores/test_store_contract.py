@@ -46,6 +46,9 @@ class OpenLease:
     async def save(self, token: Token) -> None:
         await self.store.save(self.key, token)
 
+    async def delete(self) -> None:
+        await self.store.delete(self.key)
+
 
 class WithoutExclusion(MemoryStore):
     @asynccontextmanager
@@ -82,6 +85,40 @@ class PunctualLease:
         if not self.held:
             raise LeaseLost
         await self.lease.save(token)
+
+    async def delete(self) -> None:
+        """Refuse what comes late."""
+        if not self.held:
+            raise LeaseLost
+        await self.lease.delete()
+
+
+class Careless(MemoryStore):
+    @asynccontextmanager
+    async def lease(self, key: str, /) -> AsyncGenerator[Lease]:
+        async with super().lease(key) as lease:
+            yield CarelessLease(self, key, lease)
+
+
+@attrs.frozen
+class CarelessLease:
+    store: TokenStore
+    key: str
+    lease: Lease
+
+    @property
+    def held(self) -> bool:
+        return self.lease.held
+
+    async def load(self) -> Token | None:
+        return await self.lease.load()
+
+    async def save(self, token: Token) -> None:
+        await self.lease.save(token)
+
+    async def delete(self) -> None:
+        """Delete whatever is there."""
+        await self.store.delete(self.key)
 
 
 class Evasive(MemoryStore):
@@ -143,6 +180,11 @@ class SharedContract(SharedStoreContract):
         (WithoutExclusion, StoreContract.test_a_lease_ends_when_it_is_left),
         (WithoutExclusion, SharedStoreContract.test_a_late_save_is_refused_after_what_another_did),
         (Punctual, StoreContract.test_a_late_save_is_taken_where_nobody_else_came),
+        (Punctual, StoreContract.test_a_late_deletion_is_done_where_nobody_else_came),
+        (Careless, StoreContract.test_what_nobody_has_looked_at_is_not_deleted_under_a_lease),
+        (Careless, StoreContract.test_a_late_deletion_is_refused_where_somebody_else_came),
+        (Careless, StoreContract.test_a_lease_ends_when_it_is_left),
+        (Careless, SharedStoreContract.test_a_late_save_is_refused_after_what_another_did),
         (Evasive, StoreContract.test_a_store_says_how_long_its_leases_live),
         (WithoutRight, StoreContract.test_a_lease_gives_the_stored_token),
         (Wrapping, StoreContract.test_a_failure_gives_the_lease_back),

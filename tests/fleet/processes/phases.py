@@ -109,6 +109,9 @@ class PhasedLease:
     async def load(self) -> Token | None:
         return await self.inner.load()
 
+    async def delete(self) -> None:
+        await self.inner.delete()
+
     async def save(self, token: Token) -> None:
         self.renewals.reach(Phase.ANSWERED)
         saved = self.renewals.enter(Phase.SAVING)
