@@ -1,60 +1,31 @@
 """A login of an application with pages: what a browser asks in, what it is answered out."""
 
-import json
-import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, Unpack
-from urllib.parse import quote, urlsplit
-
-import anyio
-import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.errors import (
-    AccessDenied,
-    CallbackError,
-    ConfigurationError,
-    ErrorResponse,
-    InvalidJWT,
-    OAuthKitError,
-    Recovery,
-    StoreError,
-    TransportError,
-)
+from oauthkit.errors import CallbackError, ConfigurationError, OAuthKitError, Recovery, StoreError
 from oauthkit.kinds import checked
-from oauthkit.login.cookies import Cookie, CookieKeys, SameSite
-from oauthkit.login.messages import (
-    LoginReply,
-    LoginRequest,
-    Notice,
-    page,
-    plain_page,
-    problem,
-    redirect,
-)
+from oauthkit.login.answers import ANOTHER_HOST, ANOTHER_SITE, FORGED, OUTSIDE, UNKNOWN, Answers
+from oauthkit.login.cookies import CookieKeys, SameSite
+from oauthkit.login.messages import LoginReply, LoginRequest, Notice, plain_page, redirect
 from oauthkit.login.pending import PendingLogins
-from oauthkit.login.visitor import Visit, VisitCookie, Visitor
-from oauthkit.operations.login import LoggedIn, complete_login
-from oauthkit.operations.logout import complete_logout
+from oauthkit.login.sites import Site, return_path
+from oauthkit.login.visitor import VisitCookie, Visitor
+from oauthkit.login.visits import Visits, store_of, whose
+from oauthkit.operations.login import complete_login
 from oauthkit.protocol.authorization import AuthorizationRequest
 from oauthkit.protocol.callback import parameters_of
 from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.formats import ParameterValue
-from oauthkit.protocol.logout import end_session_url
-from oauthkit.protocol.messages import Headers, Origin
-from oauthkit.protocol.redirects import checked_return_to
-from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.messages import Headers
 from oauthkit.renewal.state import Condition
 from oauthkit.session import AsyncTokenSession
-from oauthkit.stores.base import TokenStore
 from oauthkit.stores.logout_index import LogoutIndex, MemoryLogoutIndex
 from oauthkit.stores.single_use import LeasedSingleUseStore, SingleUseStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import httpx
     from typing_extensions import TypeVar
 
@@ -64,39 +35,20 @@ else:
 
     R = TypeVar("R")
 
-_LOGGER: Final = logging.getLogger("oauthkit")
 _NOTHING: Final = ClientMetadata()
 _DAYS: Final = 86_400.0
-_LONGEST_RETURN: Final = 1_000
-"""Characters of a path that a cookie has room for."""
-_RETRY_SECONDS: Final = 5.0
-_TOO_MANY_REQUESTS: Final = 429
-_LAST_REVOCATION: Final = 5.0
-"""Seconds for the server to revoke a visit that a new login has ended."""
-
-_DOTS_OF_SIGNED: Final = 2
+_FORM: Final = "application/x-www-form-urlencoded"
 _UNSTORED: Final = Headers({"Cache-Control": "no-store"})
-
-_UNKNOWN: Final = Notice(status=400, text="This login is over, or was begun in another browser.")
-_FORGED: Final = Notice(status=400, text="This is not the answer to your login.")
-_FAILED: Final = Notice(status=400, text="The login did not work.")
-_REFUSED: Final = Notice(status=403, text="You were not logged in.")
-_LATER: Final = Notice(
-    status=503, text="A service that we need is out of order; try again in a moment."
-)
-_OUTSIDE: Final = Notice(status=400, text="A login ends at a page of this site.")
-_ANOTHER_HOST: Final = Notice(status=400, text="This site has another name.")
-_ANOTHER_SITE: Final = Notice(status=403, text="Another site cannot log you out.")
 
 
 class LoginWishes(TypedDict, total=False):
     """Say what each login asks for, as for `AuthorizationRequest.new`."""
 
-    additional: "Mapping[str, ParameterValue] | None"
+    additional: Mapping[str, ParameterValue] | None
     max_age: int | None
     prompt: str | Iterable[str] | None
     acr_values: str | Iterable[str] | None
-    claims: "Mapping[str, Any] | None"
+    claims: Mapping[str, Any] | None
     ui_locales: str | Iterable[str] | None
     display: str | None
     resource: str | Iterable[str] | None
@@ -122,7 +74,9 @@ class LoginFlow(Generic[R]):
         ...     async with fake.session(store=kept, key="application", grant=None) as session:
         ...         flow = LoginFlow(session, cookie_keys=[token_bytes(32)])
         ...         asked = LoginRequest(
-        ...             method="GET", url="https://app.example/inbox", headers={"accept": "text/html"}
+        ...             method="GET",
+        ...             url="https://app.example/inbox",
+        ...             headers={"accept": "text/html"},
         ...         )
         ...         assert await flow.visitor(asked) is None
         ...         assert flow.challenge(asked).location == "/auth/login?return_to=%2Finbox"
@@ -178,46 +132,46 @@ class LoginFlow(Generic[R]):
         **wishes: Unpack[LoginWishes],
     ) -> None:
         """Check what was given; nothing is sent yet."""
-        self.session = session
-        self._store = _store_of(session)
-        self._client_auth = session.client_auth
-        if client_id not in {None, self._client_auth.client_id}:
+        own = session.client_auth.client_id
+        if client_id not in {None, own}:
             message = (
-                f"client_id= is {client_id!r}, and the session's client is "
-                f"{self._client_auth.client_id!r}; leave client_id= out, or make them one"
+                f"client_id= is {client_id!r}, and the session's client is {own!r}; leave "
+                "client_id= out, or make them one"
             )
-            raise ConfigurationError(message)
-        _check_paths(redirect_path, home, post_logout_redirect_path)
-        if isinstance(trusted_sites, str):
-            message = "trusted_sites= is a list of sites, not one text; write trusted_sites=[…]"
             raise ConfigurationError(message)
         if not visit_life > 0:
             message = f"visit_life= must be more than 0 seconds, not {visit_life:g}"
             raise ConfigurationError(message)
-        self.redirect_path = redirect_path
-        beside = redirect_path.rpartition("/")[0]
-        self.login_path = f"{beside}/login"
-        self.logout_path = f"{beside}/logout"
-        self.backchannel_logout_path = f"{beside}/backchannel-logout"
-        self._scope = scope if isinstance(scope, str | None) else list(scope)
-        self._public_url = None if public_url is None else _checked_site(public_url)
-        self._home, self._post_logout_redirect_path = home, post_logout_redirect_path
-        self._trusted_sites = tuple(map(_checked_site, trusted_sites))
-        self._visit_life = visit_life
-        self._used = LeasedSingleUseStore(self._store) if used is None else used
-        self._index = MemoryLogoutIndex() if logout_index is None else logout_index
-        self._client_metadata = client_metadata
-        self._page, self._clock, self._wishes = page, clock, wishes
-        keys = CookieKeys(cookie_keys)
+        store, keys = store_of(session), CookieKeys(cookie_keys)
         posted = wishes.get("response_mode") == "form_post"
         same_site: SameSite = "None" if posted else "Lax"
+        self.session = session
+        self.site = Site.of(
+            redirect_path=redirect_path,
+            home=home,
+            post_logout_redirect_path=post_logout_redirect_path,
+            public_url=public_url,
+            trusted=trusted_sites,
+        )
+        self._scope = scope if isinstance(scope, str | None) else list(scope)
+        self._wishes, self._clock = wishes, clock
+        self._answers = Answers(self.site, page)
         self._pending = PendingLogins(keys, name=name, same_site=same_site)
-        self._visits = VisitCookie(keys, name=name, bound_to=_whose(session), life=visit_life)
+        self._cookie = VisitCookie(keys, name=name, bound_to=whose(session), life=visit_life)
+        self._visits = Visits(
+            session=session,
+            store=store,
+            index=MemoryLogoutIndex() if logout_index is None else logout_index,
+            used=LeasedSingleUseStore(store) if used is None else used,
+            client_metadata=client_metadata,
+            life=visit_life,
+            clock=clock,
+        )
 
     @property
     def cookie(self) -> str:
-        """The name of the visitor's cookie, as API descriptions show it."""
-        return self._visits.name
+        """The name of the visitor's cookie, as descriptions of an API show it."""
+        return self._cookie.name
 
     async def start(self, request: LoginRequest) -> LoginReply:
         """Begin a login: `GET …/login`, where a page sends a browser without a visitor.
@@ -225,22 +179,17 @@ class LoginFlow(Generic[R]):
         Its query may have `return_to`: the path of this application to go on at.
 
         Raises:
-            ConfigurationError: A setting cannot work.
+            OAuthKitError: A setting cannot work.
         """
         given = parameters_of(request.query)
         return_to = None if given is None else given.get("return_to")
-        if given is None or (return_to is not None and _return_path(return_to) != return_to):
-            return self._shown(_OUTSIDE, request)
-        if self._is_another_host(request):
-            return self._shown(_ANOTHER_HOST, request)
-        try:
-            server = await self._server()
-        except OAuthKitError as error:
-            return self._out_of_order(error, (), request)
-        login = self._login(server, request, return_to)
-        return redirect(
-            login.url, self._pending.put(login, request.cookies, now=self._clock.time())
-        )
+        if given is None or (return_to is not None and return_path(return_to) != return_to):
+            return self._answers.shown(OUTSIDE, request)
+        login = await self._begun(request, return_to)
+        if not isinstance(login, AuthorizationRequest):
+            return login
+        cookies = self._pending.put(login, request.cookies, now=self._clock.time())
+        return redirect(login.url, cookies)
 
     async def finish(self, request: LoginRequest) -> LoginReply:
         """Take the callback, by GET or POST, and let the visitor in.
@@ -249,55 +198,47 @@ class LoginFlow(Generic[R]):
         that was made up, is refused, and stays whoever they were.
 
         Raises:
-            ConfigurationError: A setting cannot work.
+            OAuthKitError: A setting cannot work.
         """
-        if self._is_another_host(request):
-            return self._shown(_ANOTHER_HOST, request)
-        now = self._clock.time()
-        try:
-            server = await self._server()
-        except OAuthKitError as error:
-            return self._out_of_order(error, (), request)
+        alike = await self._begun(request, None)
+        if not isinstance(alike, AuthorizationRequest):
+            return alike
         login = self._pending.find(
-            request.parameters,
-            request.cookies,
-            alike=self._login(server, request, None),
-            now=now,
+            request.parameters, request.cookies, alike=alike, now=self._clock.time()
         )
         if login is None:
-            return self._shown(_UNKNOWN, request)
+            return self._answers.shown(UNKNOWN, request)
         return await self._let_in(request, login)
 
     async def logout(self, request: LoginRequest) -> LoginReply:
-        """End a visit: the token is deleted, revoked at the server, and the server's own pages ask.
+        """End a visit: the token is deleted, and revoked at the server, whose own pages come next.
 
         It is a POST of a page of this site. What is kept of the cookie anywhere is worth nothing
         afterwards, as there is no token under its key.
         """
-        if not request.posted or request.from_elsewhere(self._sites(request)):
-            return self._shown(_ANOTHER_SITE, request)
-        visit = self._visits.find(request.cookies, now=self._clock.time())
-        cleared = [self._visits.clear(), *self._pending.clear_all(request.cookies)]
+        if not request.posted or not self.site.sends(request):
+            return self._answers.shown(ANOTHER_SITE, request)
+        visit = self._cookie.find(request.cookies, now=self._clock.time())
+        cleared = [self._cookie.clear(), *self._pending.clear_all(request.cookies)]
         if visit is None:
-            return redirect(self._home_of(request), cleared)
+            return redirect(self.site.home_of(request), cleared)
         try:
-            id_token = await self._ended(visit)
+            id_token = await self._visits.end(visit)
         except StoreError as error:
-            return self._out_of_order(error, (), request)
-        return redirect(await self._goodbye(request, visit, id_token), cleared)
+            return self._answers.out_of_order(error, request)
+        goodbye = await self._visits.goodbye(visit, id_token, site=self.site, request=request)
+        return redirect(goodbye, cleared)
 
     async def backchannel_logout(self, request: LoginRequest) -> LoginReply:
         """Take a Logout Token that the server posts, and log out whom it is about (§2.5, §2.8).
 
         What it answers is for the server: 200, or 400 where nobody, or not everybody, is logged
-        out.
+        out (OpenID Connect Back-Channel Logout 1.0).
         """
-        given = parameters_of(request.parameters) if request.posted else None
-        form = (request.content_type or "").partition(";")[0].strip().lower()
-        status = 400
-        if given and form == "application/x-www-form-urlencoded":
-            status = await self._logged_out(given.get("logout_token", ""))
-        return LoginReply(status=status, headers=_UNSTORED)
+        kind = (request.content_type or "").partition(";")[0].strip().lower()
+        given = parameters_of(request.parameters) if request.posted and kind == _FORM else None
+        done = given is not None and await self._visits.announced(given.get("logout_token", ""))
+        return LoginReply(status=200 if done else 400, headers=_UNSTORED)
 
     async def visitor(self, request: LoginRequest) -> Visitor[R] | None:
         """Return who sends a request; None where nobody has logged in, or they have logged out.
@@ -308,26 +249,20 @@ class LoginFlow(Generic[R]):
         Raises:
             StoreError: It could not be found out whether they have logged out.
         """
-        if not request.reads and request.from_elsewhere(self._sites(request)):
+        if not request.reads and not self.site.sends(request):
             return None
-        visit = self._visits.find(request.cookies, now=self._clock.time())
+        visit = self._cookie.find(request.cookies, now=self._clock.time())
         if visit is None:
             return None
         session = self.session.for_key(visit.key)
         fresh = session.status().condition is Condition.FRESH
-        if not fresh and await self._store.load(visit.key) is None:
+        if not fresh and await self._visits.store.load(visit.key) is None:
             return None
         return Visitor(key=visit.key, identity=visit.identity, session=session)
 
     def challenge(self, request: LoginRequest) -> LoginReply:
         """Answer a request that needs a visitor: a page is sent to the login, a program told."""
-        login = f"{request.root}{self.login_path}"
-        if request.wants_page:
-            return_to = _return_path(request.path) if request.reads else None
-            return redirect(
-                login + (f"?return_to={quote(return_to, safe='')}" if return_to else "")
-            )
-        return problem(401, "Unauthorized", f"nobody has logged in; a browser does that at {login}")
+        return self._answers.challenge(request)
 
     def answer(self, request: LoginRequest, error: Exception) -> LoginReply | None:
         """Answer a request whose handling raised an error; None where it is for somebody else.
@@ -340,16 +275,25 @@ class LoginFlow(Generic[R]):
         if error.recovery is Recovery.REAUTHORIZE:
             return self.challenge(request)
         if error.recovery is Recovery.RETRY_LATER:
-            return self._out_of_order(error, (), request)
+            return self._answers.out_of_order(error, request)
         return None
 
-    def _login(
-        self, server: AuthorizationServer, request: LoginRequest, return_to: str | None
-    ) -> AuthorizationRequest:
+    async def _begun(
+        self, request: LoginRequest, return_to: str | None
+    ) -> AuthorizationRequest | LoginReply:
+        """Return a login that begins now, or why none can."""
+        if not self.site.is_for(request):
+            return self._answers.shown(ANOTHER_HOST, request)
+        try:
+            server = await self._visits.server()
+        except OAuthKitError as error:
+            if error.recovery is Recovery.CHANGE_REQUEST:
+                raise
+            return self._answers.out_of_order(error, request)
         return AuthorizationRequest.new(
             server,
-            self._client_auth.client_id,
-            redirect_uri=f"{self._site(request)}{request.root}{self.redirect_path}",
+            self.session.client_auth.client_id,
+            redirect_uri=self.site.redirect_uri(request),
             scope=self._scope,
             return_to=return_to,
             now=self._clock.time(),
@@ -362,232 +306,23 @@ class LoginFlow(Generic[R]):
             result = await complete_login(
                 self.session.token_http,
                 self.session.server,
-                self._client_auth,
+                self.session.client_auth,
                 login,
                 request.parameters,
                 method=request.method,
                 content_type=request.content_type,
-                used=self._used,
-                client_metadata=self._client_metadata,
+                used=self._visits.used,
+                client_metadata=self._visits.client_metadata,
                 clock=self._clock,
             )
             if result.not_verified is not None:
-                return self._out_of_order(result.not_verified, [over], request)
-            visit = await self._saved(result)
+                return self._answers.out_of_order(result.not_verified, request, [over])
+            visit = await self._visits.begun(result)
         except CallbackError:
-            return self._shown(_FORGED, request)
+            return self._answers.shown(FORGED, request)
         except OAuthKitError as error:
-            return self._unfinished(error, over, request)
-        await self._end_former(request)
-        made = self._visits.put(visit, now=self._clock.time())
-        return redirect(login.return_to or self._home_of(request), [over, made])
-
-    async def _server(self) -> AuthorizationServer:
-        server = self.session.server
-        if isinstance(server, AuthorizationServer):
-            return server
-        return await server.server(self.session.token_http)
-
-    async def _saved(self, result: LoggedIn) -> Visit:
-        """Save the token of a login under a key of its own, and note whose it is.
-
-        Raises:
-            StoreError: It could not be saved; the login has failed.
-        """
-        visit, identity = Visit.new(result.identity), result.identity
-        if identity is not None:
-            session_id = identity.claims.get("sid")
-            await self._index.add(
-                visit.key,
-                issuer=identity.issuer,
-                subject=identity.subject,
-                session_id=session_id if isinstance(session_id, str) else None,
-                expires_at=self._clock.time() + self._visit_life,
-            )
-        await self._store.save(visit.key, result.token)
-        return visit
-
-    async def _end_former(self, request: LoginRequest) -> None:
-        """End the visit that this browser had: nobody has its key any more but a thief."""
-        former = self._visits.find(request.cookies, now=self._clock.time())
-        if former is not None:
-            with suppress(StoreError), anyio.move_on_after(_LAST_REVOCATION):
-                await self._ended(former)
-
-    async def _ended(self, visit: Visit) -> str | None:
-        """Delete a visit's token and have the server revoke it; return the ID Token with it.
-
-        Raises:
-            StoreError: The token may still be in the store.
-        """
-        id_token: str | None = None
-        with suppress(StoreError):  # what cannot be read can be deleted all the same
-            token = await self._store.load(visit.key)
-            id_token = None if token is None else token.id_token
-        try:
-            await self.session.for_key(visit.key).revoke()
-        except StoreError:
-            raise
-        except OAuthKitError as error:
-            _LOGGER.warning("logged out here, and maybe not at the server: %s", error)
-        with suppress(StoreError):  # it ends by itself
-            await self._index.remove(visit.key)
-        return id_token
-
-    async def _goodbye(self, request: LoginRequest, visit: Visit, id_token: str | None) -> str:
-        """Return where a browser goes after a logout: to the server's pages, where it has some."""
-        back = self._post_logout_redirect_path
-        try:
-            server = await self._server()
-            if server.end_session_endpoint is None:
-                return self._home_of(request)
-            return end_session_url(
-                server,
-                id_token=id_token if _is_signed(id_token) else None,
-                client_id=self._client_auth.client_id,
-                logout_hint=visit.identity.subject if visit.identity and not id_token else None,
-                post_logout_redirect_uri=None
-                if back is None
-                else f"{self._site(request)}{request.root}{back}",
-            )
-        except OAuthKitError as error:
-            _LOGGER.warning("logged out here, and not on the server's own pages: %s", error)
-            return self._home_of(request)
-
-    async def _logged_out(self, logout_token: str) -> int:
-        """Log out whom a Logout Token is about; return the status that the server is told."""
-        try:
-            done = await complete_logout(
-                self.session.token_http,
-                self.session.server,
-                self._client_auth,
-                logout_token,
-                store=self._store,
-                index=self._index,
-                used=self._used,
-                client_metadata=self._client_metadata,
-                clock=self._clock,
-            )
-        except InvalidJWT as error:
-            _LOGGER.info("a Logout Token is not believed: %s", error)
-            return 400
-        except OAuthKitError as error:
-            _LOGGER.error("a logout that the server has announced failed: %s", error)  # noqa: TRY400 - no traceback: the message is complete
-            return 400
-        for unrevoked in done.not_revoked:
-            _LOGGER.warning("logged out here, and maybe not at the server: %s", unrevoked)
-        return 200
-
-    def _unfinished(self, error: OAuthKitError, over: Cookie, request: LoginRequest) -> LoginReply:
-        """Answer a callback that belongs to a login, which has failed all the same.
-
-        Raises:
-            OAuthKitError: The fault is in a setting.
-        """
-        if isinstance(error, AccessDenied):
-            return self._shown(_REFUSED, request, [over])
-        status = getattr(error, "status_code", None)
-        broken = isinstance(error, TransportError | StoreError)
-        if broken or (status or 0) >= _TOO_MANY_REQUESTS:
-            return self._out_of_order(error, [over], request)
-        if error.recovery is Recovery.RETRY_LATER:
-            return self._out_of_order(error, [over], request)
-        by_callback = isinstance(error, ErrorResponse) and status is None
-        if error.recovery is Recovery.CHANGE_REQUEST and not by_callback:
-            raise error
-        _LOGGER.warning("a login failed: %s", error)
-        return self._shown(_FAILED, request, [over])
-
-    def _out_of_order(
-        self, error: OAuthKitError, cookies: Iterable[Cookie], request: LoginRequest
-    ) -> LoginReply:
-        """Answer that something is out of order for a moment."""
-        seconds = _RETRY_SECONDS if error.retry_after is None else error.retry_after
-        _LOGGER.warning("a visitor was told to come again later: %s", error)
-        if request.wants_page:
-            return self._shown(_LATER, request, cookies, retry_after=seconds)
-        return problem(503, "Service Unavailable", _LATER.text, retry_after=seconds)
-
-    def _shown(
-        self,
-        notice: Notice,
-        request: LoginRequest,
-        cookies: Iterable[Cookie] = (),
-        *,
-        retry_after: float | None = None,
-    ) -> LoginReply:
-        notice = attrs.evolve(notice, link=f"{request.root}{self.login_path}")
-        return page(notice, self._page(notice), cookies, retry_after=retry_after)
-
-    def _home_of(self, request: LoginRequest) -> str:
-        return f"{request.root}{self._home}"
-
-    def _site(self, request: LoginRequest) -> str:
-        return self._public_url or request.site
-
-    def _sites(self, request: LoginRequest) -> tuple[str, ...]:
-        return (self._site(request), *self._trusted_sites)
-
-    def _is_another_host(self, request: LoginRequest) -> bool:
-        """Tell whether a request is for a host that is not ours, or for none at all."""
-        try:
-            asked = Origin.of(request.site)
-        except ConfigurationError:
-            return True
-        if self._public_url is None:
-            return False
-        ours = Origin.of(self._public_url)  # its scheme is what the proxy takes off
-        return (asked.host, _port(asked)) != (ours.host, _port(ours))
-
-
-def _port(origin: Origin) -> int | None:
-    return None if origin.default_port else origin.port
-
-
-def _store_of(session: AsyncTokenSession[Any]) -> TokenStore:
-    if session.store is None:
-        message = (
-            "a login flow needs a session with store= and key=, where visitors' tokens live; for "
-            'one process store=MemoryStore(), key="application" will do'
-        )
-        raise ConfigurationError(message)
-    return session.store
-
-
-def _whose(session: AsyncTokenSession[Any]) -> str:
-    server = session.server
-    known = server.issuer or (
-        server.token_endpoint if isinstance(server, AuthorizationServer) else None
-    )
-    return json.dumps([known, session.client_auth.client_id])
-
-
-def _checked_site(url: str) -> str:
-    """Return a site, as scheme, host and port, if it is one that a browser is sent to safely."""
-    origin = Origin.of(url)
-    if not origin.confidential or urlsplit(url).path.strip("/"):
-        message = f"{url!r} is no site: scheme and host, such as https://app.example"
-        raise ConfigurationError(message)
-    return str(origin)
-
-
-def _check_paths(redirect_path: str, *others: str | None) -> None:
-    for path in (redirect_path, *others):
-        checked_return_to(path)
-    if "?" in redirect_path or redirect_path.endswith("/"):
-        message = f"redirect_path= is a path such as /auth/callback, not {redirect_path!r}"
-        raise ConfigurationError(message)
-
-
-def _return_path(path: str) -> str | None:
-    """Return where to go on after a login; None where that would not be safe, or is too long."""
-    for candidate in (path, path.partition("?")[0]):
-        with suppress(ConfigurationError):
-            if len(candidate) <= _LONGEST_RETURN:
-                return checked_return_to(candidate)
-    return None
-
-
-def _is_signed(id_token: str | None) -> bool:
-    """Tell whether an ID Token is only signed: the server could not read an encrypted one."""
-    return id_token is not None and id_token.count(".") == _DOTS_OF_SIGNED
+            return self._answers.unfinished(error, request, [over])
+        now = self._clock.time()
+        await self._visits.end_former(self._cookie.find(request.cookies, now=now))
+        made = self._cookie.put(visit, now=now)
+        return redirect(login.return_to or self.site.home_of(request), [over, made])

@@ -1,0 +1,181 @@
+"""Visits begin and end: where the token is kept, whose it is, and how it is gotten rid of."""
+
+import json
+import logging
+from contextlib import suppress
+from typing import Any, Final
+
+import anyio
+import attrs
+
+from oauthkit.clock import Clock
+from oauthkit.errors import ConfigurationError, InvalidJWT, OAuthKitError, StoreError
+from oauthkit.login.messages import LoginRequest
+from oauthkit.login.sites import Site
+from oauthkit.login.visitor import Visit
+from oauthkit.operations.login import LoggedIn
+from oauthkit.operations.logout import complete_logout
+from oauthkit.protocol.client_metadata import ClientMetadata
+from oauthkit.protocol.logout import end_session_url
+from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.session import AsyncTokenSession
+from oauthkit.stores.base import TokenStore
+from oauthkit.stores.logout_index import LogoutIndex
+from oauthkit.stores.single_use import SingleUseStore
+
+_LOGGER: Final = logging.getLogger("oauthkit")
+_LAST_REVOCATION: Final = 5.0
+"""Seconds for the server to revoke a visit that a new login has ended."""
+
+_DOTS_OF_SIGNED: Final = 2
+
+
+@attrs.frozen(kw_only=True)
+class Visits:
+    """Keep the tokens of visitors, and end them.
+
+    Attributes:
+        session: The application's session.
+        store: Where the tokens are.
+        index: Whose they are, for logouts that the server announces.
+        used: Where it is remembered which Logout Tokens have come.
+        client_metadata: What was registered for this client.
+        life: Seconds that a visit lasts.
+        clock: Tells the time.
+    """
+
+    session: AsyncTokenSession[Any]
+    store: TokenStore
+    index: LogoutIndex
+    used: SingleUseStore
+    client_metadata: ClientMetadata
+    life: float
+    clock: Clock
+
+    async def server(self) -> AuthorizationServer:
+        """Return the server, found if it has to be.
+
+        Raises:
+            OAuthKitError: It could not be found.
+        """
+        server = self.session.server
+        if isinstance(server, AuthorizationServer):
+            return server
+        return await server.server(self.session.token_http)
+
+    async def begun(self, result: LoggedIn) -> Visit:
+        """Save the token of a login under a key of its own, and note whose it is.
+
+        Raises:
+            StoreError: It could not be saved; the login has failed.
+        """
+        visit, identity = Visit.new(result.identity), result.identity
+        if identity is not None:
+            session_id = identity.claims.get("sid")
+            await self.index.add(
+                visit.key,
+                issuer=identity.issuer,
+                subject=identity.subject,
+                session_id=session_id if isinstance(session_id, str) else None,
+                expires_at=self.clock.time() + self.life,
+            )
+        await self.store.save(visit.key, result.token)
+        return visit
+
+    async def end(self, visit: Visit) -> str | None:
+        """Delete a visit's token and have the server revoke it; return the ID Token with it.
+
+        Raises:
+            StoreError: The token may still be in the store.
+        """
+        id_token: str | None = None
+        with suppress(StoreError):  # what cannot be read can be deleted all the same
+            token = await self.store.load(visit.key)
+            id_token = None if token is None else token.id_token
+        try:
+            await self.session.for_key(visit.key).revoke()
+        except StoreError:
+            raise
+        except OAuthKitError as error:
+            _LOGGER.warning("logged out here, and maybe not at the server: %s", error)
+        with suppress(StoreError):  # it ends by itself
+            await self.index.remove(visit.key)
+        return id_token
+
+    async def end_former(self, visit: Visit | None) -> None:
+        """End the visit that a browser had before a login; the login does not fail by it."""
+        if visit is not None:
+            with suppress(StoreError), anyio.move_on_after(_LAST_REVOCATION):
+                await self.end(visit)
+
+    async def goodbye(
+        self, visit: Visit, id_token: str | None, *, site: Site, request: LoginRequest
+    ) -> str:
+        """Return where a browser goes after a logout: to the server's pages, where it has some."""
+        back = site.post_logout_redirect_path
+        try:
+            server = await self.server()
+            if server.end_session_endpoint is None:
+                return site.home_of(request)
+            # The server could read no ID Token that came encrypted.
+            signed = id_token is not None and id_token.count(".") == _DOTS_OF_SIGNED
+            subject = None if visit.identity is None else visit.identity.subject
+            return end_session_url(
+                server,
+                id_token=id_token if signed else None,
+                logout_hint=None if signed else subject,
+                client_id=self.session.client_auth.client_id,
+                post_logout_redirect_uri=None if back is None else site.url(request, back),
+            )
+        except OAuthKitError as error:
+            _LOGGER.warning("logged out here, and not on the server's own pages: %s", error)
+            return site.home_of(request)
+
+    async def announced(self, logout_token: str) -> bool:
+        """Log out whom a Logout Token is about; tell whether all of them are."""
+        try:
+            done = await complete_logout(
+                self.session.token_http,
+                self.session.server,
+                self.session.client_auth,
+                logout_token,
+                store=self.store,
+                index=self.index,
+                used=self.used,
+                client_metadata=self.client_metadata,
+                clock=self.clock,
+            )
+        except InvalidJWT as error:
+            _LOGGER.info("a Logout Token is not believed: %s", error)
+            return False
+        except OAuthKitError as error:
+            # without a traceback: the message is complete, and there are no secrets in it
+            _LOGGER.error("a logout that the server has announced failed: %s", error)  # noqa: TRY400
+            return False
+        for unrevoked in done.not_revoked:
+            _LOGGER.warning("logged out here, and maybe not at the server: %s", unrevoked)
+        return True
+
+
+def store_of(session: AsyncTokenSession[Any]) -> TokenStore:
+    """Return where a session's tokens are.
+
+    Raises:
+        ConfigurationError: It has a memory of its own alone.
+    """
+    if session.store is None:
+        message = (
+            "a login flow needs a session with store= and key=, where visitors' tokens live; for "
+            'one process store=MemoryStore(), key="application" will do'
+        )
+        raise ConfigurationError(message)
+    return session.store
+
+
+def whose(session: AsyncTokenSession[Any]) -> str:
+    """Return of which server and client a session's tokens are, for its cookies to be bound to."""
+    server = session.server
+    known = server.issuer
+    if known is None and isinstance(server, AuthorizationServer):
+        known = server.token_endpoint
+    return json.dumps([known, session.client_auth.client_id])
