@@ -1,7 +1,7 @@
 """What a request may carry, and what an answer to it means: for every HTTP library alike.
 
 Decisions are made here, over views that know no library. What a library's own objects look like is
-the business of its adapter: `auth` for httpx and httpx2.
+the business of its adapter: `auth` for httpx and httpx2, `integrations.aiohttp.client` for aiohttp.
 
 Why a request is sent again has a reason, and each reason has a budget of its own within one call.
 So no server can keep a call going round, and none of the reasons takes the other's turn.
@@ -9,7 +9,7 @@ So no server can keep a call going round, and none of the reasons takes the othe
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Final, cast
 
@@ -78,6 +78,7 @@ class Authorizer:
         lent: Whether another's client sends, which takes the token along from http to https.
         told: The schemes that an API asked for instead, as far as that was told: a fact about the
             API, and so one for the sessions of all keys.
+        bare: How a request of the library is sent without the token, for who is refused it.
         named: The origins as the URL classes of HTTP libraries give them: scheme, host, and a port
             that is None where it is the scheme's own.
         statuses: Those of the rules; every other answer is the caller's at once.
@@ -89,6 +90,7 @@ class Authorizer:
     rules: tuple[Rejection, ...]
     lent: bool = False
     told: set[str] = attrs.field(factory=set[str])
+    bare: str = "auth=None"
     named: frozenset[tuple[str, str, int | None]] = attrs.field(init=False)
     statuses: frozenset[int] = attrs.field(init=False)
     peek: Callable[[], HeldToken | None] = attrs.field(init=False)
@@ -132,7 +134,7 @@ class Authorizer:
             way += " and, as it is plain http, say AuthorizationServer(…, allow_plain_http=True)"
         message = (
             f"{origin} may not have this session's token: it goes to {allowed}. Name it in {way}; "
-            "or send the request without a token by auth=None"
+            f"or send the request without a token by {self.bare}"
         )
         raise ConfigurationError(message)
 
@@ -146,6 +148,24 @@ class Authorizer:
             performer = self.source.performer
             performer.emit(OtherSchemeRequired(key=performer.plan.key, schemes=schemes))
         return verdict
+
+
+@attrs.frozen(kw_only=True)
+class Lent:
+    """What a session lends to an adapter whose requests another's client sends.
+
+    Attributes:
+        authorizer: Who decides.
+        peek: Returns the token at hand where that is fresh, and the session is open.
+        token: Returns one that is waited for, and whether that very call fetched it; an
+            `OAuthKitError` where there is none.
+        cookies: Whether cookies may be kept, because the session has no other keys.
+    """
+
+    authorizer: Authorizer
+    peek: Callable[[], HeldToken | None]
+    token: Callable[[], Awaitable[Handed]]
+    cookies: bool
 
 
 @attrs.define(eq=False)

@@ -14,7 +14,7 @@ import anyio
 import attrs
 
 from oauthkit.auth import SessionAuth, auth_class
-from oauthkit.authorizer import Authorizer, checked_rules
+from oauthkit.authorizer import Authorizer, Lent, checked_rules
 from oauthkit.clock import Clock
 from oauthkit.delivery import library_error
 from oauthkit.discovery import Discovered
@@ -39,7 +39,8 @@ from oauthkit.renewal.performer import Performer
 from oauthkit.renewal.policy import RenewalPolicy
 from oauthkit.renewal.script import Plan
 from oauthkit.renewal.shared import shared_tokens
-from oauthkit.renewal.source import TokenSource
+from oauthkit.renewal.source import Handed, TokenSource
+from oauthkit.renewal.state import HeldToken
 from oauthkit.renewal.status import SessionStatus
 from oauthkit.stores.base import TokenStore
 from oauthkit.stores.keys import check_owner
@@ -512,6 +513,24 @@ class AsyncTokenSession(Generic[R]):
         )
         completion = self._source.completion
         return partial(completion.stop, completion.start(keeping.work, lambda _: None))
+
+    def _lend(self, *, bare: str) -> Lent:
+        """Lend the token to an adapter of an HTTP library that is not httpx; see `Authorizer.bare`.
+
+        Args:
+            bare: How a request of that library is sent without the token.
+        """
+
+        def peek() -> HeldToken | None:
+            return self._peek()  # which is another one once the session is closed
+
+        async def token() -> Handed:
+            self._home.check()
+            return await self._source.token()
+
+        authorizer = self._authorizer(lent=False)
+        authorizer.bare = bare
+        return Lent(authorizer=authorizer, peek=peek, token=token, cookies=self._cookies)
 
     def _take_key(self, key: str, source: TokenSource) -> None:
         """Be a session for another key."""

@@ -183,13 +183,13 @@ def _blind_jar_class(kind: Any) -> type[Any]:
     from http.cookies import SimpleCookie  # noqa: PLC0415 - for whoever has aiohttp
 
     def filter_cookies(self: Any, *args: Any, **options: Any) -> Any:
-        if _is_blind():
+        if is_sending():
             return SimpleCookie()
         return kind.filter_cookies(self, *args, **options)
 
     def unless_blind(name: str) -> Callable[..., None]:
         def update(self: Any, *args: Any, **options: Any) -> None:
-            if not _is_blind():
+            if not is_sending():
                 getattr(kind, name)(self, *args, **options)
 
         return update
@@ -205,7 +205,8 @@ def _blind_jar_class(kind: Any) -> type[Any]:
     return type(kind.__name__, (kind,), members)
 
 
-def _is_blind() -> bool:
+def is_sending() -> bool:
+    """Tell whether what goes on in this task is the request of a view, over aiohttp."""
     send = _SEND.get()
     return send is not None and send.under_way
 

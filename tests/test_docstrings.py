@@ -21,6 +21,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 import oauthkit
+from oauthkit.integrations.aiohttp import token_middleware
 from oauthkit.jose.signing import KeySigner
 from oauthkit.testing import FakeAuthorizationServer
 from oauthkit.testing.device_codes import PendingDevice
@@ -129,6 +130,7 @@ async def surroundings(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[dict[s
             "index": oauthkit.MemoryLogoutIndex(),
             "key": "ada",
             "request": SimpleNamespace(url=callback),
+            "token_middleware": token_middleware,
             "token": oauthkit.Token("a", id_token=fake.draft(asked, began=time.time()).signed()),
             "client_auth": fake.client_auth,
             "http": http,

@@ -12,6 +12,7 @@ import pytest
 
 import oauthkit
 from oauthkit import events, services, stores, testing
+from oauthkit.integrations.aiohttp import token_middleware
 from oauthkit.services import ads, auth_v1, hello, id_secret, put_auth
 
 NAMES = [
@@ -324,6 +325,7 @@ SIGNATURES = {
     oauthkit.LogoutRequest.accept: "self, callback",
     oauthkit.IntrospectionCache: "*, seconds, capacity=",
     oauthkit.revoke: "http, server, client_auth, token_text, hint=, *, timeout=, clock=",
+    token_middleware: "session",
     ads.Environment: "name, default",
     ads.authorization_server: "environment=, *, allow_plain_http=",
     ads.get_bibcode: "session, *, bibcode, db_key, data_type, environment=",
@@ -416,6 +418,10 @@ def test_a_public_name_is_there(name: str) -> None:
     assert hasattr(oauthkit, name)
 
 
+def test_what_frameworks_need_is_within_reach() -> None:
+    assert oauthkit.integrations.aiohttp.__all__ == ["token_middleware"]
+
+
 def test_the_services_are_within_reach() -> None:
     assert sorted(services.__all__) == [
         "ads",
@@ -486,6 +492,8 @@ LOADED = "import sys; before = {{*sys.modules}}; import {}; print(*{{*sys.module
     [
         "oauthkit",
         "oauthkit.events",
+        "oauthkit.integrations",
+        "oauthkit.integrations.aiohttp",
         "oauthkit.keeping",
         "oauthkit.operations",
         "oauthkit.services",

@@ -4,6 +4,7 @@ import asyncio
 import builtins
 import json
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def world(
     # redis-py reads a file for each connection, which is none of our blocking
     monkeypatch.setattr("redis.utils.get_lib_version", lambda: "0")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
+    # aiohttp reads that once, when it is imported
+    trusting = ssl.create_default_context(cafile=str(certificates.authority))
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
     monkeypatch.setenv("CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setenv("COOKIE_KEY", Fernet.generate_key().decode())

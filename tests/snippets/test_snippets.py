@@ -18,7 +18,7 @@ from .world import World
 
 SCRIPTS = [block for block in blocks() if not block.is_test and not block.is_app]
 TESTS = [block for block in blocks() if block.is_test]
-ON_ASYNCIO = ("asyncio.", "redis.asyncio", "httpx_aiohttp")
+ON_ASYNCIO = ("asyncio.", "redis.asyncio", "aiohttp")
 """What keeps a block from running on trio, beside the line that starts it."""
 
 Prepare = Callable[[Block], None]

@@ -1,0 +1,21 @@
+"""For aiohttp: its client with a session's token (`token_middleware`)."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from oauthkit.integrations.aiohttp.client import token_middleware as token_middleware
+
+__all__ = ["token_middleware"]
+
+_LATE: Final = {"token_middleware": "client"}
+"""Where the names are. Each is loaded when it is first asked for, as those of `oauthkit` are."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first asked for (PEP 562)."""
+    if name not in _LATE:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    return value
