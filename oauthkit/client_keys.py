@@ -22,6 +22,7 @@ _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 _TYPE: Final = "client-authentication+jwt"
 _LIFETIME: Final = 60.0
 _LONGEST_LIFETIME: Final = 86_400.0
+_FARTHEST_CLOCK: Final = 86_400.0
 _OTHERS: Final = ("revocation_endpoint", "introspection_endpoint")
 """Endpoints beside the token endpoint whose metadata has a list of its own (RFC 8414 §2)."""
 
@@ -53,6 +54,7 @@ class ClientSecretJWT(ClientAuth):
     audience: str | None = attrs.field(default=None, kw_only=True, repr=False)
     typ: str | None = attrs.field(default=_TYPE, kw_only=True, repr=False)
     lifetime: float = attrs.field(default=_LIFETIME, kw_only=True, repr=False)
+    clock_offset: float = attrs.field(default=0.0, kw_only=True, repr=False)
     send_client_id: bool = attrs.field(default=True, kw_only=True, repr=False)
     _signer: Signer = attrs.field(init=False, repr=False, eq=False)
 
@@ -93,6 +95,8 @@ class PrivateKeyJWT(ClientAuth):
         typ: The type that the header names: `client-authentication+jwt` by RFC 10070. Some servers
             want `JWT`; None leaves it out.
         lifetime: Seconds until an assertion expires.
+        clock_offset: Seconds by which the server's clock is ahead of this machine's, where that
+            cannot be set; below 0, behind it. An error that comes of it says how many.
         send_client_id: Whether `client_id` is sent beside it, which RFC 7521 §4.2 leaves open.
         certificate: A certificate of the key, in PEM form, for servers that find the key by it: its
             thumbprint becomes `x5t#S256` of the header (RFC 7515 §4.1.8).
@@ -112,6 +116,7 @@ class PrivateKeyJWT(ClientAuth):
     key_id: str | None = attrs.field(default=None, kw_only=True)
     typ: str | None = attrs.field(default=_TYPE, kw_only=True, repr=False)
     lifetime: float = attrs.field(default=_LIFETIME, kw_only=True, repr=False)
+    clock_offset: float = attrs.field(default=0.0, kw_only=True, repr=False)
     send_client_id: bool = attrs.field(default=True, kw_only=True, repr=False)
     certificate: str | None = attrs.field(default=None, kw_only=True, repr=False)
     send_chain: bool = attrs.field(default=False, kw_only=True, repr=False)
@@ -147,8 +152,8 @@ async def _signed(
         "sub": client.client_id,
         "aud": client.audience or _issuer(server, type(client).__name__),
         "jti": token_urlsafe(16),
-        "iat": int(now),
-        "exp": int(now + client.lifetime),
+        "iat": int(now + client.clock_offset),
+        "exp": int(now + client.clock_offset + client.lifetime),
     }
     assertion = await sign_jwt(signer, claims, typ=client.typ, header=header)
     parameters = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
@@ -244,4 +249,10 @@ def _check(client: ClientSecretJWT | PrivateKeyJWT) -> None:
     check_given(**{name: text for name, text in texts.items() if text is not None})
     if not 1 <= client.lifetime <= _LONGEST_LIFETIME:
         message = f"lifetime={client.lifetime!r} must be from 1 to {_LONGEST_LIFETIME:g} seconds"
+        raise ConfigurationError(message)
+    if not -_FARTHEST_CLOCK <= client.clock_offset <= _FARTHEST_CLOCK:
+        message = (
+            f"clock_offset={client.clock_offset!r} must be from {-_FARTHEST_CLOCK:g} to "
+            f"{_FARTHEST_CLOCK:g} seconds; set the clock of this machine"
+        )
         raise ConfigurationError(message)

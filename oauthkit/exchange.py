@@ -28,6 +28,7 @@ from oauthkit.protocol.grants import GrantStrategy, Repeat
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, check_endpoint
 from oauthkit.protocol.revocation import build_revocation_request, parse_revocation_response
 from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.server_time import server_ahead
 from oauthkit.protocol.single_use import CODES
 from oauthkit.protocol.token import Token
 from oauthkit.protocol.token_endpoint import build_token_request, parse_token_response
@@ -288,12 +289,15 @@ class Exchange:
                 return question.parse(response, request, requested_at)
             except OAuthKitError as error:
                 self._note(question.server, error)
-                self._advise(error, question, endpoint)
+                ahead = server_ahead(response, sent_at=requested_at, read_at=self.clock.time())
+                self._advise(error, question, endpoint, ahead)
                 raise
 
-    def _advise(self, error: OAuthKitError, question: Question[Any], endpoint: str) -> None:
+    def _advise(
+        self, error: OAuthKitError, question: Question[Any], endpoint: str, ahead: float = 0.0
+    ) -> None:
         server, name = question.server, question.name
-        advise(error, self.client_auth, endpoint=endpoint, name=name, server=server)
+        advise(error, self.client_auth, endpoint=endpoint, name=name, server=server, ahead=ahead)
 
     def _note(self, server: AuthorizationServer, error: OAuthKitError) -> None:
         if not isinstance(self.server, AuthorizationServer):

@@ -192,6 +192,21 @@ async def test_the_lifetime_is_a_setting() -> None:
         ClientSecretJWT("a", SECRET, lifetime=float("nan"))
 
 
+async def test_a_clock_that_is_wrong_can_be_made_up_for() -> None:
+    """JA-06."""
+    for client_auth in (
+        PrivateKeyJWT("a", PEM, clock_offset=-300),
+        ClientSecretJWT("a", SECRET, clock_offset=-300),
+    ):
+        claims = (await assertion(client_auth)).claims()
+        assert (claims["iat"], claims["exp"]) == (1_794_999_700, 1_794_999_760)
+
+    with pytest.raises(ConfigurationError, match="clock_offset=86401 must be from -86400 to 86400"):
+        PrivateKeyJWT("a", PEM, clock_offset=86_401)
+    with pytest.raises(ConfigurationError, match="clock_offset=nan must be"):
+        ClientSecretJWT("a", SECRET, clock_offset=float("nan"))
+
+
 async def test_the_kid_is_that_of_the_jwk_or_of_the_signer() -> None:
     """JA-14."""
     published = EC.as_dict(private=True, kid="2026-11")

@@ -206,6 +206,25 @@ async def test_a_failure_of_tls_may_want_a_certificate() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "client_auth, ahead, hinted",
+    [
+        (PrivateKeyJWT("a", Key(), None, "b"), 6.0, True),
+        (PrivateKeyJWT("a", Key(), None, "b"), -6.0, True),
+        (PrivateKeyJWT("a", Key(), None, "b"), 5.0, False),
+        (BASIC, 6.0, False),
+    ],
+)
+def test_another_time_at_the_server_is_told_to_who_signs(
+    client_auth: ClientAuth, ahead: float, *, hinted: bool
+) -> None:
+    """JA-06."""
+    error = InvalidClient("invalid_client", status_code=401)
+    advise(error, client_auth, endpoint="https://auth.example/x", ahead=ahead)
+
+    assert (f"or give clock_offset={ahead:.0f}; else look at" in str(error)) is hinted
+
+
 def test_an_endpoint_with_a_list_of_its_own_has_that_one_named() -> None:
     server = attrs.evolve(SERVER, **LISTED, revocation_endpoint_auth_methods_supported=("other",))
     hints: list[str | None] = []

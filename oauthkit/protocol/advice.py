@@ -40,6 +40,9 @@ _BY_METHOD: Final[Mapping[str, str]] = {
     "private_key_jwt": f"look at the public key, and its kid, that the server has, {_SETTINGS}",
     **dict.fromkeys(_BY_CERTIFICATE, _CERTIFICATE),
 }
+_BY_ASSERTION: Final = frozenset({"client_secret_jwt", "private_key_jwt"})
+_CLOCKS_AGREE: Final = 5.0
+"""Seconds: a `Date` has no fractions, and no server refuses an assertion for less."""
 _CLASSES: Final[Mapping[str, str]] = {
     "none": "PublicClient",
     "client_secret_basic": "ClientSecretBasic",
@@ -60,6 +63,7 @@ def advise(
     endpoint: str,
     name: str = "token_endpoint",
     server: AuthorizationServer | None = None,
+    ahead: float = 0.0,
 ) -> None:
     """Tell an error of an endpoint where it came from, and what its reader may try.
 
@@ -69,6 +73,7 @@ def advise(
         endpoint: The URL that was asked; its query, which may hold a secret, is left out.
         name: What the server's metadata calls the endpoint.
         server: Who answered; what it lists is named to who was known in another way.
+        ahead: Seconds by which the server's clock is ahead of this machine's, by its `Date`.
     """
     if isinstance(error, TransportError):
         error.hint = _certificate_wanted(error, client_auth)
@@ -81,7 +86,8 @@ def advise(
         unknown or isinstance(error, InvalidClient)
     ):
         listed = () if server is None else _listed_methods(server, name)
-        error.hint = _other_method(client_auth, listed, name) or _way_to_be_known(client_auth)
+        other = _other_method(client_auth, listed, name)
+        error.hint = other or _clocks(client_auth, ahead) or _way_to_be_known(client_auth)
 
 
 def _certificate_wanted(error: TransportError, client_auth: ClientAuth | None) -> str | None:
@@ -114,6 +120,19 @@ def _other_method(client_auth: ClientAuth | None, listed: tuple[str, ...], name:
     return (
         f"the server lists {', '.join(map(printable, listed[:_MOST]))} for its "
         f"{name.replace('_', ' ')}, and this client was known by {method}{hint}"
+    )
+
+
+def _clocks(client_auth: ClientAuth | None, ahead: float) -> str | None:
+    """Return what to do where an assertion was refused and the clocks differ."""
+    signs = client_auth is not None and client_auth.auth_method in _BY_ASSERTION
+    if not signs or abs(ahead) <= _CLOCKS_AGREE:
+        return None
+    where = "ahead of" if ahead > 0 else "behind"
+    return (
+        f"by its Date the server's clock is {abs(ahead):.0f} s {where} this machine's, by which an "
+        f"assertion is dated: set this machine's clock, or give clock_offset={ahead:.0f}; else "
+        f"{_way_to_be_known(client_auth)}"
     )
 
 

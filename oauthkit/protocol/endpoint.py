@@ -7,8 +7,6 @@ are read here; what a success means is for the endpoint's own module.
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from oauthkit.errors import (
@@ -25,6 +23,7 @@ from oauthkit.protocol.formats import ParameterValue, RequestFormat
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, check_endpoint
 from oauthkit.protocol.secret import SecretStr, Unprintable, check_given, hidden_items
 from oauthkit.protocol.server import Adapter, AuthorizationServer
+from oauthkit.protocol.server_time import moment_of
 
 Parameters = Mapping[str, ParameterValue]
 
@@ -184,12 +183,8 @@ def retry_after(response: HTTPResponse, *, now: float) -> float | None:
     text = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+", text, re.ASCII):
         return min(float(text), LONGEST_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max(aware.timestamp() - now, 0.0), LONGEST_RETRY_AFTER)
+    moment = moment_of(text)
+    return None if moment is None else min(max(moment - now, 0.0), LONGEST_RETRY_AFTER)
 
 
 def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -316,7 +317,7 @@ class FakeAuthorizationServer(AuthorizationServerState):
         """
         at, response = self.clock.time(), instead or _ANSWERS[endpoint](self, request)
         self._write_down(endpoint, request, response, at=at)
-        return response
+        return _dated(response, at)
 
     def _write_down(
         self, endpoint: Endpoint, request: HTTPRequest, response: HTTPResponse, *, at: float
@@ -366,6 +367,15 @@ class FakeAuthorizationServer(AuthorizationServerState):
             )
         )
         return response
+
+
+def _dated(response: HTTPResponse, at: float) -> HTTPResponse:
+    """Return an answer with a `Date`, as a server with a clock sends it (RFC 9110 §6.6.1)."""
+    headers = response.headers
+    if "date" in headers:
+        return response
+    pairs = [(name, value) for name in headers for value in headers.get_all(name)]
+    return attrs.evolve(response, headers=[*pairs, ("date", formatdate(at, usegmt=True))])
 
 
 def _token_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> HTTPResponse:

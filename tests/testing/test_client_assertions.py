@@ -30,12 +30,13 @@ from oauthkit import (
 )
 from oauthkit.jose.signing import KeySigner
 from oauthkit.protocol.jwt import Signer, sign_jwt
-from oauthkit.testing import DocumentedSystems, FakeAuthorizationServer
+from oauthkit.testing import DocumentedSystems, FakeAuthorizationServer, FakeClock
 
 OLD = KeySigner(ECKey.generate_key("P-256"), key_id="2026-10")
 NEW = KeySigner(ECKey.generate_key("P-256"), key_id="2026-11")
 SECRET = "a secret of more than 32 bytes, for HS256"
 PUBLISHED = {"keys": [NEW.public_jwk]}
+NOW = 1_795_000_000.0
 
 
 async def ask(fake: FakeAuthorizationServer, client_auth: ClientAuth, grant: Any = None) -> Token:
@@ -118,6 +119,24 @@ async def test_a_session_over_a_found_server_signs_for_each_token() -> None:
             fake.advance(60)
 
     assert [request.status_code for request in fake.token_requests] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "ahead, words", [(301, "301 s ahead of this machine's"), (-301, "301 s behind this machine's")]
+)
+async def test_a_client_whose_clock_is_wrong_is_told_by_how_much_and_can_make_up_for_it(
+    ahead: int, words: str
+) -> None:
+    """JA-06: on sockets, by the `Date` of the answer."""
+    fake = FakeAuthorizationServer(client_jwks=PUBLISHED, clock=FakeClock(NOW + ahead))
+    here, grant = FakeClock(NOW), ClientCredentials()
+    async with fake.serve() as url, httpx.AsyncClient(trust_env=False) as http:
+        server = await discover(http, url)
+        with pytest.raises(InvalidClient, match=words) as caught:
+            await fetch_token(http, server, PrivateKeyJWT("client", NEW), grant, clock=here)
+        assert f"or give clock_offset={ahead}; else look at the public key" in str(caught.value)
+        client_auth = PrivateKeyJWT("client", NEW, clock_offset=ahead)
+        await fetch_token(http, server, client_auth, grant, clock=here)
 
 
 async def test_a_lost_answer_is_asked_for_again_by_another_assertion() -> None:
