@@ -17,6 +17,7 @@ from oauthkit import (
     AuthorizationRequest,
     AuthorizationServer,
     ClientCredentials,
+    ClientSecretBasic,
     ConfigurationError,
     Discovered,
     MemoryStore,
@@ -35,6 +36,7 @@ from oauthkit.testing import FakeAuthorizationServer, FakeClock
 from oauthkit.testing.mounts import AppTransport
 
 ISSUER = "https://auth.example"
+CLIENT = ClientSecretBasic("app", "secret")
 
 
 @asynccontextmanager
@@ -74,6 +76,29 @@ async def test_a_server_is_found_on_a_real_socket_and_gives_a_token(make: Any) -
     assert server.jwks_uri == f"{ISSUER}/keys"
     assert server.metadata["response_types_supported"] == ["code"]
     assert token.issuer == url
+
+
+async def test_the_document_says_where_is_asked_and_no_other_issuers_endpoint_has_a_code() -> None:
+    """BC-18, IS-08: one issuer's document is all that a server is made of."""
+    seen: list[httpx.Request] = []
+    elsewhere = document(
+        token_endpoint="https://tokens.example/t", authorization_endpoint=f"{ISSUER}/a"
+    )
+    token = HTTPResponse(200, {}, b'{"access_token": "a1", "token_type": "Bearer"}')
+    async with answering(elsewhere, token, seen=seen) as http:
+        server = await discover(http, ISSUER)
+        await fetch_token(http, server, CLIENT, ClientCredentials())
+        assert [str(request.url) for request in seen][1:] == ["https://tokens.example/t"]
+
+        login = AuthorizationRequest.new(server, "app", redirect_uri="https://app.example/cb")
+        code = login.accept(f"https://app.example/cb?code=c&state={login.state}")
+        for mixed in (
+            attrs.evolve(server, token_endpoint="https://evil.example/token"),
+            attrs.evolve(server, issuer="https://evil.example"),
+        ):
+            with pytest.raises(ConfigurationError, match="belongs to the login at another server"):
+                await fetch_token(http, mixed, CLIENT, code)
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("path", ["", "/", "/realms/main", "/realms/main/"])

@@ -150,6 +150,7 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
             "audience": URL,
             "typ": "JWT",
             "lifetime": 60,
+            "clock_offset": 0,
             "send_client_id": True,
         },
     ),
@@ -163,13 +164,20 @@ CALLS: list[tuple[Callable[..., object], dict[str, Any]]] = [
             "key_id": "a",
             "typ": "JWT",
             "lifetime": 60,
+            "clock_offset": 0,
             "send_client_id": True,
             "certificate": None,
             "send_chain": False,
         },
     ),
-    (TLSClientAuth, {"client_id": "app"}),
-    (SelfSignedTLSClientAuth, {"client_id": "app"}),
+    (
+        TLSClientAuth,
+        {"client_id": "app", "tls_client_certificate_bound_access_tokens": True},
+    ),
+    (
+        SelfSignedTLSClientAuth,
+        {"client_id": "app", "tls_client_certificate_bound_access_tokens": True},
+    ),
     (
         ClientCredentials,
         {

@@ -180,14 +180,15 @@ SIGNATURES = {
     oauthkit.ClientSecretBasic: "client_id, client_secret, *, raw=",
     oauthkit.ClientSecretPost: "client_id, client_secret",
     oauthkit.ClientSecretJWT: (
-        "client_id, client_secret, alg=, *, audience=, typ=, lifetime=, send_client_id="
+        "client_id, client_secret, alg=, *, audience=, typ=, lifetime=, clock_offset=, "
+        "send_client_id="
     ),
     oauthkit.PrivateKeyJWT: (
-        "client_id, key, alg=, audience=, *, key_id=, typ=, lifetime=, send_client_id=, "
-        "certificate=, send_chain="
+        "client_id, key, alg=, audience=, *, key_id=, typ=, lifetime=, clock_offset=, "
+        "send_client_id=, certificate=, send_chain="
     ),
-    oauthkit.TLSClientAuth: "client_id",
-    oauthkit.SelfSignedTLSClientAuth: "client_id",
+    oauthkit.TLSClientAuth: ("client_id, *, tls_client_certificate_bound_access_tokens="),
+    oauthkit.SelfSignedTLSClientAuth: ("client_id, *, tls_client_certificate_bound_access_tokens="),
     oauthkit.ClientAuth.alias: "self, server, name",
     oauthkit.AuthorizationServer.mtls_alias: "self, name",
     oauthkit.Signer.sign: "self, data",

@@ -544,6 +544,25 @@ async def test_no_resource_owner_can_be_mistaken_for_the_session_itself() -> Non
                 session.for_key(name)
 
 
+async def test_each_api_has_a_token_of_its_own_that_no_other_is_shown() -> None:
+    """BC-13, BC-11: one for each resource server, asked for by its `resource`."""
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    for name in ("stock", "orders"):
+        api = f"https://{name}.example"
+        grant = ClientCredentials(additional={"resource": api})
+        async with fake.session(grant=grant, store=store, key=name, base_url=api) as session:
+            assert (await session.get("/list")).status_code == 200
+            with pytest.raises(ConfigurationError, match="bank"):
+                await session.get("https://bank.example/")
+
+    shown = [request.headers["authorization"] for request in fake.api_requests]
+    kept = [await store.load(name) for name in ("stock", "orders")]
+    assert shown == [f"Bearer {token.access_token}" for token in kept if token is not None]
+    assert len({*shown}) == 2
+    resources = [request.parameters["resource"] for request in fake.token_requests]
+    assert resources == ["https://stock.example", "https://orders.example"]
+
+
 @pytest.mark.parametrize(
     "key, reason",
     [

@@ -106,6 +106,25 @@ async def test_such_a_client_says_its_name_and_shows_no_secret(kind: type[TLSCli
     assert "authorization" not in line.requests[0].headers
 
 
+@pytest.mark.parametrize("kind", [TLSClientAuth, SelfSignedTLSClientAuth])
+async def test_such_a_client_may_insist_on_tokens_that_are_bound_to_its_certificate(
+    kind: type[TLSClientAuth],
+) -> None:
+    """BC-12: where the server does not bind them, nothing is sent."""
+    insisting = kind("reporter", tls_client_certificate_bound_access_tokens=True)
+    assert await asked("token_endpoint", insisting)
+
+    line = Line()
+    server = described(tls_client_certificate_bound_access_tokens=False)
+    exchange = Exchange(line.send, server, insisting, clock=FakeClock())
+    with pytest.raises(ConfigurationError, match=r"server\.example\.com does not say") as no:
+        await exchange.token(ClientCredentials())
+
+    assert "nothing was sent" in str(no.value)
+    assert line.requests == []
+    assert await asked("token_endpoint", kind("reporter"), server)
+
+
 @pytest.mark.parametrize("client_id", ["", "a\nb"])
 def test_its_name_is_one(client_id: str) -> None:
     with pytest.raises(ConfigurationError, match="client_id"):

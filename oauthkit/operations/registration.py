@@ -60,7 +60,9 @@ async def register_client(
     Args:
         http: Whose connections are used.
         server: Who is asked; it needs a `registration_endpoint`.
-        metadata: What the client says of itself, by the names of RFC 7591 §2.
+        metadata: What the client says of itself, by the names of RFC 7591 §2. With keys in `jwks`,
+            and no `token_endpoint_auth_method`, that is `private_key_jwt` where the server lists it
+            (RFC 9700 §2.5).
         initial_access_token: What the server lets one register with, if it wants that.
         timeout: Seconds for all of it.
         clock: Tells the time.

@@ -236,11 +236,18 @@ class TLSClientAuth(ClientAuth):
     Example:
         >>> TLSClientAuth("reporter")
         TLSClientAuth(client_id='reporter')
+
+    Attributes:
+        tls_client_certificate_bound_access_tokens: Ask for tokens only where the server says that
+            it binds them to the certificate (§3.3), so that nobody else can use them.
     """
 
     auth_method = "tls_client_auth"
 
     client_id: str
+    tls_client_certificate_bound_access_tokens: bool = attrs.field(
+        default=False, kw_only=True, repr=False
+    )
 
     def __attrs_post_init__(self) -> None:
         """Refuse what no identifier has."""
@@ -249,7 +256,20 @@ class TLSClientAuth(ClientAuth):
     async def authenticate(
         self, server: AuthorizationServer, *, endpoint: str, now: float
     ) -> Authentication:
-        """Put `client_id` into the body: whose certificate it has to be (RFC 8705 §2)."""
+        """Put `client_id` into the body: whose certificate it has to be (RFC 8705 §2).
+
+        Raises:
+            ConfigurationError: Tokens have to be bound, and the server does not say that it binds
+                them.
+        """
+        bound = server.tls_client_certificate_bound_access_tokens
+        if self.tls_client_certificate_bound_access_tokens and not bound:
+            message = (
+                "this client takes no tokens but those that are bound to its certificate, and the "
+                f"metadata of {server.issuer or 'this server'} does not say "
+                "tls_client_certificate_bound_access_tokens (RFC 8705 §3.3); nothing was sent"
+            )
+            raise ConfigurationError(message)
         return Authentication(parameters={"client_id": self.client_id})
 
     def alias(self, server: AuthorizationServer, name: str) -> str | None:

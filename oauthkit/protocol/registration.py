@@ -12,7 +12,7 @@ from oauthkit.protocol.answers import unusable
 from oauthkit.protocol.endpoint import read_answer
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, check_endpoint, shown_url
 from oauthkit.protocol.record import check_version, recorded, unknown_members
-from oauthkit.protocol.registration_metadata import as_json, check_metadata
+from oauthkit.protocol.registration_metadata import as_json, check_metadata, may_sign
 from oauthkit.protocol.secret import (
     NoPickle,
     SecretStr,
@@ -29,6 +29,7 @@ R = TypeVar("R", bound="Registration")
 ENDPOINT: Final = "registration_endpoint"
 MANAGEMENT: Final = "registration_client_uri"
 
+_BY_KEY: Final = "private_key_jwt"
 _BEARER: Final = re.compile(r"[\x21-\x7e]+")
 _TEXT: Final = (str, type(None))
 _MOMENT: Final = (int, float, type(None))
@@ -167,7 +168,8 @@ def build_registration_request(
     """
     check_metadata(metadata)
     url = server.endpoint(ENDPOINT)
-    return _request(server, "POST", url, initial_access_token, as_json(metadata))
+    content = as_json({**_preferred(server, metadata), **metadata})
+    return _request(server, "POST", url, initial_access_token, content)
 
 
 def build_management_request(
@@ -282,6 +284,17 @@ def _request(
         frozenset({SecretStr(token or "")} - {""}),
         public_only=server.public_only,
     )
+
+
+def _preferred(server: AuthorizationServer, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how a client with keys that sign is to be known, where it does not say.
+
+    By them (RFC 9700 §2.5). Left unsaid, it would be by a secret (RFC 7591 §2).
+    """
+    listed = server.token_endpoint_auth_methods_supported or ()
+    if _BY_KEY not in listed or not may_sign(metadata):
+        return {}
+    return {"token_endpoint_auth_method": _BY_KEY}
 
 
 def _updated(registration: Registration, metadata: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -32,6 +32,18 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
             raise ConfigurationError(message)
 
 
+def may_sign(metadata: Mapping[str, Any]) -> bool:
+    """Tell whether there are public keys that are not for encryption alone (RFC 7517 §4.2).
+
+    Of keys that the server has to fetch (`jwks_uri`) that is not known.
+
+    Args:
+        metadata: What `check_metadata` has let pass.
+    """
+    keys = (metadata.get("jwks") or {}).get("keys", ())
+    return any(key.get("use") != "enc" for key in keys)
+
+
 def as_json(metadata: Mapping[str, Any]) -> bytes:
     """Return the metadata as JSON.
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import pytest
 
 from oauthkit import (
@@ -71,6 +72,35 @@ def test_the_request_is_json_with_a_bearer_token_only_where_there_is_one() -> No
     closed = build_registration_request(SERVER, REQUEST, initial_access_token="ey23f2")
     assert closed.headers["authorization"] == "Bearer ey23f2"
     assert closed.secrets == {"ey23f2"}
+
+
+KEYS: Final = {"keys": [{"kty": "EC", "use": "enc"}, {"kty": "EC"}]}
+
+
+@pytest.mark.parametrize(
+    "listed, metadata, method",
+    [
+        (("client_secret_basic", "private_key_jwt"), {"jwks": KEYS}, "private_key_jwt"),
+        (("client_secret_basic",), {"jwks": KEYS}, None),
+        (None, {"jwks": KEYS}, None),
+        (("private_key_jwt",), {"jwks": {"keys": KEYS["keys"][:1]}}, None),
+        (("private_key_jwt",), {"jwks_uri": "https://app.example/keys"}, None),
+        (("private_key_jwt",), {}, None),
+        (
+            ("private_key_jwt",),
+            {"jwks": KEYS, "token_endpoint_auth_method": "client_secret_basic"},
+            "client_secret_basic",
+        ),
+    ],
+)
+def test_a_client_that_registers_its_keys_is_known_by_them_where_that_can_be(
+    listed: tuple[str, ...] | None, metadata: dict[str, Any], method: str | None
+) -> None:
+    """BC-17: a secret is not what follows from saying nothing."""
+    server = attrs.evolve(SERVER, token_endpoint_auth_methods_supported=listed)
+    sent = json.loads(build_registration_request(server, metadata).content)
+
+    assert sent.get("token_endpoint_auth_method") == method
 
 
 def test_the_answer_of_the_rfc_is_a_client_and_keeps_what_is_not_known() -> None:
