@@ -1,6 +1,5 @@
 """Find an authorization server by its issuer identifier (RFC 8414, OpenID Discovery 1.0)."""
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ from oauthkit.errors import (
     whereabouts,
 )
 from oauthkit.kinds import check_kind, checked
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.discovery import (
     AcceptIssuer,
@@ -38,7 +38,6 @@ from oauthkit.transport import AsyncHTTPClient, check_async_client, send
 Adjust = Callable[[AuthorizationServer], AuthorizationServer]
 """Returns the server that is used in place of the one that was found."""
 
-_LOGGER: Final = logging.getLogger("oauthkit")
 _LIFE: Final = 3_600.0
 _COOL_DOWN: Final = 30.0
 """Seconds between two fetches of a document that was doubted: a server whose endpoint is gone is
@@ -288,11 +287,12 @@ class Discovered:
         if self._found is not None or not hasty:
             self._resume_at = self._clock.monotonic() + pause_of(error)
         if self._found is not None:
-            _LOGGER.warning(
+            LOGGER.warning(
                 "the server of %s could not be looked for again, and what was found before is used "
                 "on: %s",
                 self.issuer,
                 error,
+                extra=log_fields("DiscoveryFailed", url=self.issuer, error=error),
             )
 
     def _read(self, response: HTTPResponse) -> AuthorizationServer:

@@ -7,12 +7,10 @@ from typing import Final
 import attrs
 
 from oauthkit.errors import OAuthKitError, printable, whereabouts
-
-_LOGGER: Final = logging.getLogger("oauthkit")
-_LOGGER.addHandler(logging.NullHandler())
+from oauthkit.labels import LOGGER, log_fields
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """Return the text of our own error; of a user's own, which may hold anything, its kind."""
     return repr(error) if isinstance(error, OAuthKitError) else f"<{whereabouts(error)}>"
 
@@ -106,11 +104,15 @@ class RenewalFailed(Event):
         error: Why; what is no `OAuthKitError` came from a grant or a format of the user's.
         usable: Whether the token at hand is still good, so that calls go on.
         pause: Seconds before the next try.
+        grant_type: By what right the server was asked last; None where it was not asked.
+        seconds: How long it took, the store and the retries included.
     """
 
-    error: Exception = attrs.field(repr=_told)
+    error: Exception = attrs.field(repr=told)
     usable: bool
     pause: float
+    grant_type: str | None = None
+    seconds: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -132,20 +134,31 @@ LONGEST_LINE: Final = 1_000
 
 _QUIET: Final = (TokenRenewed, TokenAdopted)
 _LOUD: Final = (TokenUnsaved,)
+_REJECTED: Final = (TokenRejected, OtherSchemeRequired)
 
 
-def emit(event: Event, hook: EventHook | None) -> None:
-    """Write an event to the log `oauthkit`, on one bounded line, and hand it to the hook."""
+def emit(event: Event, hook: EventHook | None, *, server: str | None = None) -> None:
+    """Write an event to the log `oauthkit`, on one bounded line, and hand it to the hook.
+
+    Args:
+        event: What happened.
+        hook: Who is told.
+        server: The authorization server, by its URL; the log is told its origin.
+    """
     level = _level(event)
-    if _LOGGER.isEnabledFor(level):
-        _LOGGER.log(level, "%s", printable(str(event), LONGEST_LINE))
+    if LOGGER.isEnabledFor(level):
+        line = printable(str(event), LONGEST_LINE)
+        LOGGER.log(level, "%s", line, extra=_fields(event, server))
     if hook is None:
         return
     try:
         hook(event)
     except Exception as error:  # noqa: BLE001 - a function of the user's
-        _LOGGER.error(  # noqa: TRY400 - the hook's own text may quote anything
-            "on_event failed for a %s with %s", type(event).__name__, whereabouts(error)
+        LOGGER.error(
+            "on_event failed for a %s with %s",
+            type(event).__name__,
+            whereabouts(error),
+            extra=log_fields("HookFailed", url=server, error=error),
         )
 
 
@@ -153,3 +166,15 @@ def _level(event: Event) -> int:
     if isinstance(event, _LOUD):
         return logging.ERROR
     return logging.DEBUG if isinstance(event, _QUIET) else logging.WARNING
+
+
+def _fields(event: Event, server: str | None) -> dict[str, str | float]:
+    """Return what a program reads in a record of the log: neither the key nor any text of it."""
+    return log_fields(
+        type(event).__name__,
+        url=server,
+        grant_type=getattr(event, "grant_type", None),
+        outcome="rejected" if isinstance(event, _REJECTED) else "done",
+        seconds=getattr(event, "seconds", None),
+        error=getattr(event, "error", None),
+    )

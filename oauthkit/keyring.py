@@ -1,6 +1,5 @@
 """The keys of an authorization server, fetched when they are needed, and again when they change."""
 
-import logging
 from functools import partial
 from typing import Any, Final
 
@@ -8,13 +7,13 @@ import anyio
 
 from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError, OAuthKitError, TransportError, for_another
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.protocol.discovery import life_of
 from oauthkit.protocol.keys import KeySet, build_keys_request, parse_keys_response
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.single_flight import SingleFlight, pause_of, was_hasty
 from oauthkit.transport import AsyncHTTPClient, send
 
-_LOGGER: Final = logging.getLogger("oauthkit")
 _LIFE: Final = 3_600.0
 _STALE: Final = 86_400.0
 """Seconds for which keys are used on that could not be fetched again."""
@@ -95,10 +94,11 @@ class KeyRing:
     async def _look_afresh(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> None:
         """Fetch them, for there are none or they are old; a failure that nobody sees is told."""
         if not await self._look(http, seconds, clock) and self._keys is not None:
-            _LOGGER.warning(
+            LOGGER.warning(
                 "the keys of %s could not be fetched again, and those from before are used on: %s",
                 self.jwks_uri,
                 self._failure,
+                extra=log_fields("KeysFailed", url=self.jwks_uri, error=self._failure),
             )
 
     async def _look_again(self, http: AsyncHTTPClient[Any], seconds: float, clock: Clock) -> None:
@@ -125,10 +125,11 @@ class KeyRing:
                 self._resume_at = clock.monotonic() + pause_of(error)
             return False
         if keys.had_private:
-            _LOGGER.warning(
+            LOGGER.warning(
                 "%s publishes private keys: whoever reads them can sign in its name; their private "
                 "members are not looked at here",
                 self.jwks_uri,
+                extra=log_fields("PrivateKeysPublished", url=self.jwks_uri, outcome="rejected"),
             )
         self._keys = keys
         self._good_until = clock.monotonic() + life_of(response, default=_LIFE)

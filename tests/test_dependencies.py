@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parents[1]
 PROJECT: Final[dict[str, Any]] = tomllib.loads(
     (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 )["project"]
-IMPORTED_AS: Final = {"httpx_aiohttp": "httpx-aiohttp"}
+IMPORTED_AS: Final = {"httpx_aiohttp": "httpx-aiohttp", "opentelemetry": "opentelemetry-api"}
 FOR_TYPES_ALONE: Final = {"respx", "typing_extensions"}
 """Imported where types are checked: who hands in a router has respx, a type checker the other."""
 BROUGHT_BY: Final = {"trio": "anyio", "httpcore": "httpx", "httpcore2": "httpx2", "yarl": "aiohttp"}

@@ -1,8 +1,10 @@
 import logging
+from typing import Any
 
+import attrs
 import pytest
 
-from oauthkit.errors import InvalidClient, StoreError
+from oauthkit.errors import ErrorResponse, InvalidClient, StoreError
 from oauthkit.events import (
     LONGEST_LINE,
     Event,
@@ -13,7 +15,17 @@ from oauthkit.events import (
     TokenRenewed,
     emit,
 )
+from oauthkit.labels import log_fields
+from oauthkit.testing import FakeAuthorizationServer
 
+RENEWED = TokenRenewed(
+    key="k",
+    grant_type="client_credentials",
+    seconds=0.5,
+    expires_at=None,
+    requested_scope="canary",
+    scope="canary",
+)
 FAILED = RenewalFailed(
     key="k", error=InvalidClient("invalid_client", status_code=401), usable=True, pause=1.0
 )
@@ -92,6 +104,106 @@ def test_an_event_that_nobody_logs_is_not_printed_at_all() -> None:
         emit(UnprintableEvent(key="k"), None)
     finally:
         logging.getLogger("oauthkit").setLevel(logging.NOTSET)
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what a program reads in a record."""
+    return {name: value for name, value in vars(record).items() if name.startswith("oauth_")}
+
+
+@pytest.mark.parametrize(
+    "event, expected",
+    [
+        (
+            RENEWED,
+            {
+                "oauth_event": "TokenRenewed",
+                "oauth_server": "https://auth.example",
+                "oauth_grant_type": "client_credentials",
+                "oauth_outcome": "done",
+                "oauth_seconds": 0.5,
+            },
+        ),
+        (
+            attrs.evolve(FAILED, grant_type="urn:of-my-own", seconds=2.0),
+            {
+                "oauth_event": "RenewalFailed",
+                "oauth_server": "https://auth.example",
+                "oauth_grant_type": "_OTHER",
+                "oauth_outcome": "failed",
+                "oauth_seconds": 2.0,
+                "oauth_error": "invalid_client",
+                "oauth_recovery": "change_request",
+            },
+        ),
+        (
+            RenewalFailed(key="k", error=LookupError("canary"), usable=False, pause=1.0),
+            {
+                "oauth_event": "RenewalFailed",
+                "oauth_server": "https://auth.example",
+                "oauth_outcome": "failed",
+                "oauth_seconds": 0.0,
+                "oauth_error": "_OTHER",
+            },
+        ),
+        (
+            TokenRejected(key="canary"),
+            {
+                "oauth_event": "TokenRejected",
+                "oauth_server": "https://auth.example",
+                "oauth_outcome": "rejected",
+            },
+        ),
+    ],
+    ids=["renewed", "failed", "a fault", "rejected"],
+)
+def test_a_record_has_what_a_program_reads_and_neither_key_nor_text(
+    event: Event, expected: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="oauthkit"):
+        emit(event, None, server="https://auth.example/token?key=canary")
+
+    (record,) = caplog.records
+    assert fields(record) == expected
+
+
+async def test_a_session_logs_with_fields(caplog: pytest.LogCaptureFixture) -> None:
+    fake = FakeAuthorizationServer()
+    fake.slow_next(0.25)
+    fake.fail_next(400, content=b'{"error": "made up"}')
+    async with fake.session() as session:
+        with pytest.raises(ErrorResponse):
+            await session.token()
+
+    (record,) = caplog.records
+    assert fields(record) == {
+        "oauth_event": "RenewalFailed",
+        "oauth_server": "https://auth.example",
+        "oauth_grant_type": "client_credentials",
+        "oauth_outcome": "failed",
+        "oauth_seconds": 0.25,
+        "oauth_error": "ErrorResponse",
+        "oauth_recovery": "change_request",
+    }
+
+
+def test_a_server_that_is_no_url_has_no_origin() -> None:
+    assert log_fields("X", url="nonsense", outcome="done") == {
+        "oauth_event": "X",
+        "oauth_outcome": "done",
+    }
+
+
+def test_a_hook_that_fails_is_told_with_fields(caplog: pytest.LogCaptureFixture) -> None:
+    def hook(event: Event) -> None:
+        raise ZeroDivisionError
+
+    emit(RENEWED, hook)
+    assert fields(caplog.records[-1]) == {
+        "oauth_event": "HookFailed",
+        "oauth_outcome": "failed",
+        "oauth_error": "_OTHER",
+    }
 
 
 def test_the_library_prints_nothing_by_itself() -> None:

@@ -1,6 +1,5 @@
 """The second half of a login: from the callback to the token and to who it is."""
 
-import logging
 import time
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from oauthkit.errors import CallbackError, InvalidJWT, OAuthKitError, Recovery, 
 from oauthkit.exchange import Exchange
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.operations.asking import Issuer, exchange_over
 from oauthkit.operations.id_token import verify_id_token
 from oauthkit.operations.verifying import check_verifiable
@@ -24,7 +24,6 @@ from oauthkit.protocol.token import Token
 from oauthkit.stores.single_use import SingleUseStore, released
 from oauthkit.transport import AsyncHTTPClient
 
-_LOGGER: Final = logging.getLogger("oauthkit")
 _NOTHING: Final = ClientMetadata()
 _LONGEST_LIFE: Final = 86_400.0
 """Seconds for which the end of a login is remembered that has no end of its own."""
@@ -153,7 +152,11 @@ async def complete_login(
     except InvalidJWT:
         raise
     except OAuthKitError as error:
-        _LOGGER.warning("who has logged in could not be verified: %s", error)
+        LOGGER.warning(
+            "who has logged in could not be verified: %s",
+            error,
+            extra=log_fields("IdentityNotVerified", url=exchange.line, error=error),
+        )
         return LoggedIn(token, not_verified=error)
     return LoggedIn(token, identity)
 

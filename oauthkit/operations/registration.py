@@ -1,16 +1,16 @@
 """Register a client, and look after what is registered (RFC 7591, RFC 7592)."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.exchange import Question
 from oauthkit.kinds import check_kind
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.operations.asking import Issuer, exchange_over
 from oauthkit.operations.registered_client import RegisteredClient
 from oauthkit.protocol.grants import Repeat
@@ -28,8 +28,6 @@ from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.transport import AsyncHTTPClient
 
 T = TypeVar("T")
-
-_LOGGER: Final = logging.getLogger("oauthkit")
 
 
 async def register_client(
@@ -99,10 +97,11 @@ async def register_client(
     )
     client = await exchange.ask(question)
     if client.client_secret is not None and client.client_secret_expires_at is None:
-        _LOGGER.warning(
+        LOGGER.warning(
             "the server did not say when the secret of the client %r ends, although it must "
             "(RFC 7591 §3.2.1); it is taken for one without an end",
             client.client_id,
+            extra=log_fields("SecretWithoutEnd", url=exchange.line, outcome="done"),
         )
     return client
 

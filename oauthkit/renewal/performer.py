@@ -7,13 +7,14 @@ its end here, and what anybody's store or grant raises becomes an outcome.
 import math
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 from typing import Final, TypeVar
 
 import anyio
 import attrs
 
+from oauthkit.activity import Activity, ActivityKind, measured
 from oauthkit.errors import (
     ConfigurationError,
     LeaseLost,
@@ -24,7 +25,7 @@ from oauthkit.errors import (
     whereabouts,
 )
 from oauthkit.events import Event, EventHook, StoreFailed, emit
-from oauthkit.exchange import Exchange
+from oauthkit.exchange import Exchange, Ready
 from oauthkit.protocol.echoes import quotes
 from oauthkit.protocol.secret import secrets_of
 from oauthkit.protocol.token import Token
@@ -133,7 +134,12 @@ class Performer:
 
     def emit(self, event: Event) -> None:
         """Tell what happened."""
-        emit(event, self.on_event)
+        emit(event, self.on_event, server=self.exchange.line)
+
+    def measured(self, activity: Activity) -> AbstractContextManager[Activity]:
+        """Tell a listener of what is done in a block."""
+        exchange = self.exchange
+        return measured(activity, hook=self.on_event, clock=exchange.clock, server=exchange.line)
 
 
 @attrs.define(eq=False)
@@ -235,7 +241,7 @@ class _Performance:
         """
         performer = self.performer
         with anyio.CancelScope(deadline=anyio.current_time() + seconds) as wait:
-            with self.turn.leasing(wait):
+            with self.turn.leasing(wait), self._part("lease"):
                 manager, self.lease = await self._asked(self._open_lease)
             try:
                 if not wait.cancel_called:
@@ -245,7 +251,8 @@ class _Performance:
                 self.lease = None
                 wait.deadline = anyio.current_time() + performer.plan.policy.save_timeout
                 try:
-                    await self._asked(partial(manager.__aexit__, None, None, None))
+                    with self._part("release"):
+                        await self._asked(partial(manager.__aexit__, None, None, None))
                 except OAuthKitError as error:  # it runs out by itself
                     performer.emit(StoreFailed(key=performer.plan.key, error=error))
         if self.play.wants(GiveBack):
@@ -315,13 +322,13 @@ class _Performance:
 
     async def _look(self, load: Callable[[], Awaitable[Token | None]]) -> Outcome:
         try:
-            return Stored(await self._within(load))
+            return Stored(await self._within("load", load))
         except OAuthKitError as error:
             return Failed(error, held=self._held())
 
     async def _save(self, lease: Lease, token: Token) -> Outcome:
         try:
-            await self._within(partial(lease.save, token))
+            await self._within("save", partial(lease.save, token))
         except LeaseLost:
             return Overtaken()
         except OAuthKitError as error:
@@ -345,7 +352,7 @@ class _Performance:
         if leased and self.lease is not None:
             delete = partial(delete_leased, store, key, self.lease)
         try:
-            await self._within(delete)
+            await self._within("delete", delete)
         except LeaseLost:
             return Overtaken()
         except OAuthKitError as error:
@@ -354,7 +361,8 @@ class _Performance:
 
     async def _revoke(self, revoke: Revoke) -> Outcome:
         try:
-            await self.performer.exchange.revoke(revoke.text, hint=revoke.hint)
+            with self._part("revocation", kind=ActivityKind.REQUEST):
+                await self.performer.exchange.revoke(revoke.text, hint=revoke.hint)
         except Exception as error:  # noqa: BLE001 - anybody's client authentication
             return Unrevoked(error)
         return Done()
@@ -409,9 +417,7 @@ class _Performance:
 
         try:
             check()
-            token = await self.performer.exchange.one_try(
-                ask.right, previous=ask.previous, seconds=seconds, ready=ready
-            )
+            token = await self._asked_for_token(ask, seconds, ready)
         except _NotHeldError:
             return NotHeld()
         except TransportError as error:
@@ -424,21 +430,42 @@ class _Performance:
             return Broken(error) if built else NotSent(error)
         return Answered(token)
 
+    async def _asked_for_token(self, ask: Ask, seconds: float, ready: Ready) -> Token:
+        grant_type = self.renewal.activity.grant_type = ask.right.grant_type
+        with self._part("token", kind=ActivityKind.REQUEST, grant_type=grant_type):
+            return await self.performer.exchange.one_try(
+                ask.right, previous=ask.previous, seconds=seconds, ready=ready
+            )
+
     # Every wait for a store
 
-    async def _within(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _within(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """Return what the store, or a lease of it, answers in time.
 
         Raises:
             StoreError: It failed, or did not answer in time.
         """
         seconds = self.performer.plan.policy.save_timeout
-        try:
-            with anyio.fail_after(seconds):
-                return await self._asked(call)
-        except TimeoutError as error:
-            message = f"{self._store_name} did not answer within {seconds:g} s"
-            raise StoreError(message) from error
+        with self._part(operation):
+            try:
+                with anyio.fail_after(seconds):
+                    return await self._asked(call)
+            except TimeoutError as error:
+                message = f"{self._store_name} did not answer within {seconds:g} s"
+                raise StoreError(message) from error
+
+    def _part(
+        self,
+        operation: str,
+        *,
+        kind: ActivityKind = ActivityKind.STORE,
+        grant_type: str | None = None,
+    ) -> AbstractContextManager[Activity]:
+        """Tell a listener of a part of the renewal that is done in a block."""
+        part = Activity(
+            kind=kind, operation=operation, grant_type=grant_type, during=self.renewal.activity
+        )
+        return self.performer.measured(part)
 
     async def _asked(self, call: Callable[[], Awaitable[T]]) -> T:
         """Return what the store answers; it may fail as it is called, too, or as it is waited for.

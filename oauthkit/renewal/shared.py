@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import attrs
 
+from oauthkit.activity import Activity, ActivityKind
 from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError
 from oauthkit.protocol.binding import Binding
@@ -44,6 +45,7 @@ class Renewal:
         error: Why its callers have no token, or know that theirs is not saved.
         told: Whether the callers were let go with that error, although there is a token at hand;
             who came later waits for the end.
+        activity: What a listener is told of it.
     """
 
     wish: Wish = attrs.field(factory=Wish)
@@ -54,6 +56,9 @@ class Renewal:
     fetched: bool = False
     error: Exception | None = None
     told: bool = False
+    activity: Activity = attrs.field(
+        init=False, default=attrs.Factory(lambda self: _activity_of(self.wish), takes_self=True)
+    )
 
     def tell(self, error: Exception) -> None:
         """Let the callers go with an error, although there is a token at hand."""
@@ -65,6 +70,10 @@ class Renewal:
         self.told = False
         self.answered.set()
         self.done.set()
+
+
+def _activity_of(wish: Wish) -> Activity:
+    return Activity(kind=ActivityKind.REVOCATION if wish.revoke else ActivityKind.RENEWAL)
 
 
 @attrs.define(eq=False)

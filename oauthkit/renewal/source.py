@@ -6,6 +6,7 @@ from typing import Final
 import anyio
 import attrs
 
+from oauthkit.activity import Activity, ActivityKind, ActivityOutcome
 from oauthkit.clock import Clock
 from oauthkit.errors import (
     ConfigurationError,
@@ -89,10 +90,8 @@ class TokenSource:
             self.reject(rejected)
         for _ in range(_MOST_RENEWALS):
             handed = self._at_hand()
-            if handed is not None:
-                return handed
-            renewal = await self._awaited()
-            handed = self._handed_by(renewal, rejected)
+            if handed is None:
+                handed = await self._waited(rejected)
             if handed is not None:
                 return handed
         raise _unsteady()
@@ -108,14 +107,7 @@ class TokenSource:
             return handed.held
         unwanted = handed.held.token.access_token
         for _ in range(_MOST_RENEWALS):
-            renewal = self.shared.renewal_here()
-            if renewal is None:
-                renewal = self.begin(Wish(unwanted=unwanted))
-                await self.completion.wait(renewal.answered)
-            else:
-                await _until_told(renewal)
-            if renewal.error is not None:
-                raise for_another(renewal.error)
+            renewal = await self._another(unwanted)
             # A server may give the same one again: then that is what this renewal came to.
             held, for_this = renewal.held, renewal.wish.unwanted == unwanted
             if held is not None and (for_this or held.token.access_token != unwanted):
@@ -190,6 +182,27 @@ class TokenSource:
             self.begin(Wish(beside=True))
         return Handed(held)
 
+    async def _waited(self, rejected: Token | None) -> Handed | None:
+        """Wait for a renewal, and return what it leads to; None is one more round."""
+        with self.performer.measured(Activity(kind=ActivityKind.WAIT)) as wait:
+            renewal = await self._awaited()
+            wait.during = renewal.activity
+            return self._handed_by(renewal, rejected)
+
+    async def _another(self, unwanted: str) -> Renewal:
+        """Wait for the renewal on its way, or for a new one that replaces a token."""
+        with self.performer.measured(Activity(kind=ActivityKind.WAIT)) as wait:
+            renewal = self.shared.renewal_here()
+            if renewal is None:
+                renewal = self.begin(Wish(unwanted=unwanted))
+                await self.completion.wait(renewal.answered)
+            else:
+                await _until_told(renewal)
+            wait.during = renewal.activity
+            if renewal.error is not None:
+                raise for_another(renewal.error)
+            return renewal
+
     async def _awaited(self) -> Renewal:
         """Wait for the renewal on its way, or for a new one."""
         renewal = self.shared.renewal_here()
@@ -224,10 +237,18 @@ class TokenSource:
 
     async def _renew(self, renewal: Renewal, refusal: OAuthKitError | None, guard: Guard) -> None:
         """Renew, and let everybody know; what goes wrong is theirs to raise."""
+        with self.performer.measured(renewal.activity) as activity:
+            await self._carry_out(renewal, refusal, guard)
+            activity.outcome, activity.error = _outcome(renewal, refusal), renewal.error
+
+    async def _carry_out(
+        self, renewal: Renewal, refusal: OAuthKitError | None, guard: Guard
+    ) -> None:
+        began = self.clock.monotonic()
         try:
             ended = await self.performer.perform(self.state, renewal, guard)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not make a storm
-            self._failed(renewal, error, refusal)
+            self._failed(renewal, error, refusal, began=began)
             return
         renewal.held, renewal.fetched, renewal.error = ended.held, ended.fetched, None
         if ended.held is not None:
@@ -235,7 +256,9 @@ class TokenSource:
         else:
             renewal.error = refusal
 
-    def _failed(self, renewal: Renewal, error: Exception, refusal: OAuthKitError | None) -> None:
+    def _failed(
+        self, renewal: Renewal, error: Exception, refusal: OAuthKitError | None, *, began: float
+    ) -> None:
         if refusal is not None:  # the pause goes on as it is
             # Another server's token in the store is nothing that a pause will mend.
             renewal.error = error if isinstance(error, ConfigurationError) else refusal
@@ -245,7 +268,14 @@ class TokenSource:
         usable = self.state.usable(now) is not None
         pause = self.state.failed(error, policy, now)
         self.performer.emit(
-            RenewalFailed(key=self.plan.key, error=error, usable=usable, pause=pause)
+            RenewalFailed(
+                key=self.plan.key,
+                error=error,
+                usable=usable,
+                pause=pause,
+                grant_type=renewal.activity.grant_type,
+                seconds=now - began,
+            )
         )
 
     # One revocation
@@ -263,7 +293,8 @@ class TokenSource:
 
     async def _revoke(self, renewal: Renewal, failure: list[Exception], guard: Guard) -> None:
         try:
-            await self.performer.perform(self.state, renewal, guard)
+            with self.performer.measured(renewal.activity):
+                await self.performer.perform(self.state, renewal, guard)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
             failure[:] = [error]
         else:
@@ -325,6 +356,15 @@ class TokenSource:
 async def _until_told(renewal: Renewal) -> None:
     """Wait for what callers wait for; of a renewal that goes on without them, for its end."""
     await (renewal.done if renewal.answered.is_set() else renewal.answered).wait()
+
+
+def _outcome(renewal: Renewal, refusal: OAuthKitError | None) -> ActivityOutcome:
+    """Return how a renewal ended."""
+    if renewal.error is not None:
+        return ActivityOutcome.PAUSED if renewal.error is refusal else ActivityOutcome.FAILED
+    if renewal.wish.only_offer:
+        return ActivityOutcome.OFFERED
+    return ActivityOutcome.RENEWED if renewal.fetched else ActivityOutcome.ADOPTED
 
 
 def _unsteady() -> StoreError:

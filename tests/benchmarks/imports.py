@@ -46,6 +46,7 @@ OPTIONAL: Final = (
     "oauthkit.stores.redis",
     "oauthkit.stores.sealed",
     "oauthkit.testing",
+    "opentelemetry",
     "pytest",
     "redis",
     "respx",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -48,7 +49,11 @@ class Stage:
         plan = Plan("k", None, POLICY, recheck=math.inf)
         exchange = SimpleNamespace(clock=self.clock)
         performer: Any = SimpleNamespace(
-            plan=plan, exchange=exchange, perform=self.perform, emit=self.heard.append
+            plan=plan,
+            exchange=exchange,
+            perform=self.perform,
+            emit=self.heard.append,
+            measured=nullcontext,
         )
         times = {"grace": 1.0, "linger": 1.0, **grace}  # a test that fails ends soon too
         return TokenSource(performer, shared, completion or Completion(**times))
