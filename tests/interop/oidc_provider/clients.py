@@ -15,8 +15,13 @@ RESERVED: Final = "a+b/c d%e:f&g=h~?"
 """A secret that is another one where it is encoded in another way than it is decoded."""
 
 SIGNED_BY: Final = ("RS256", "PS256", "ES256", "Ed25519", "HS256")
-ENCRYPTING: Final = RSAKey.generate_key(2_048, {"kid": "encrypting", "use": "enc"})
-"""The key of a client whose ID Tokens nobody else can read."""
+ANSWERS_SIGNED_BY: Final = ("RS256", "ES256", "HS256")
+ENCRYPTING: Final[Mapping[str, RSAKey | ECKey]] = {
+    "RSA-OAEP-256": RSAKey.generate_key(2_048, {"kid": "rsa-enc", "use": "enc"}),
+    "ECDH-ES": ECKey.generate_key("P-256", {"kid": "ec-enc", "use": "enc"}),
+    "ECDH-ES+A128KW": ECKey.generate_key("P-384", {"kid": "kw-enc", "use": "enc"}),
+}
+"""The keys of clients whose ID Tokens nobody else can read, by the algorithm of each."""
 
 SIGNING: Final[Mapping[str, RSAKey | ECKey | OKPKey]] = {
     "RS256": RSAKey.generate_key(2_048, {"kid": "rsa"}),
@@ -90,13 +95,25 @@ def clients(*, backchannel: str, certificate: bytes) -> list[Mapping[str, Any]]:
         _client(f"signed-{name}", "client_secret_basic", id_token_signed_response_alg=name)
         for name in SIGNED_BY
     ]
-    encrypted = _client(
-        "encrypted",
-        "client_secret_basic",
-        id_token_encrypted_response_alg="RSA-OAEP-256",
-        id_token_encrypted_response_enc="A128GCM",
-        jwks={"keys": [ENCRYPTING.as_dict(private=False)]},
-    )
+    answered = [
+        _client(
+            f"answers-{name}",
+            "client_secret_basic",
+            userinfo_signed_response_alg=name,
+            introspection_signed_response_alg=name,
+        )
+        for name in ANSWERS_SIGNED_BY
+    ]
+    encrypted = [
+        _client(
+            f"encrypted-{name}",
+            "client_secret_basic",
+            id_token_encrypted_response_alg=name,
+            id_token_encrypted_response_enc="A128GCM",
+            jwks={"keys": [key.as_dict(private=False)]},
+        )
+        for name, key in ENCRYPTING.items()
+    ]
     told = _client(
         "told",
         "client_secret_basic",
@@ -104,7 +121,7 @@ def clients(*, backchannel: str, certificate: bytes) -> list[Mapping[str, Any]]:
         backchannel_logout_session_required=True,
     )
     filed = _client("filed", "self_signed_tls_client_auth", jwks={"keys": [_key_with(certificate)]})
-    return [*PLAIN, *signed, encrypted, told, filed]
+    return [*PLAIN, *signed, *answered, *encrypted, told, filed]
 
 
 def _key_with(certificate: bytes) -> Mapping[str, Any]:

@@ -54,6 +54,9 @@ const provider = new Provider(issuer, {
   },
   enabledJWA: {
     idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'Ed25519', 'EdDSA', 'HS256'],
+    idTokenEncryptionAlgValues: ['RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW'],
+    introspectionSigningAlgValues: ['RS256', 'ES256', 'HS256'],
+    userinfoSigningAlgValues: ['RS256', 'ES256', 'HS256'],
   },
   cookies: { keys: [randomBytes(32).toString('hex')] },
   scopes: ['openid', 'offline_access', 'read', 'write'],

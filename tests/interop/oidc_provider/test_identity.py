@@ -70,16 +70,17 @@ async def test_a_mac_is_believed_only_where_it_is_registered(
         await logged_in(http, server, human, ClientSecretBasic("signed-HS256", SECRET))
 
 
+@pytest.mark.parametrize("algorithm", ENCRYPTING)
 async def test_an_encrypted_id_token_is_read_with_the_clients_key(
-    http: httpx.AsyncClient, server: AuthorizationServer, human: Human
+    http: httpx.AsyncClient, server: AuthorizationServer, human: Human, algorithm: str
 ) -> None:
-    """ID Tokens: encrypted by RSA-OAEP-256."""
+    """ID Tokens: encrypted by RSA-OAEP-256, ECDH-ES, and ECDH-ES+A128KW."""
     client_metadata = ClientMetadata(
-        id_token_encrypted_response_alg="RSA-OAEP-256",
+        id_token_encrypted_response_alg=algorithm,
         id_token_encrypted_response_enc="A128GCM",
-        decryption_keys=(ENCRYPTING.as_dict(private=True),),
+        decryption_keys=(ENCRYPTING[algorithm].as_dict(private=True),),
     )
-    client_auth = ClientSecretBasic("encrypted", SECRET)
+    client_auth = ClientSecretBasic(f"encrypted-{algorithm}", SECRET)
 
     result = await logged_in(http, server, human, client_auth, client_metadata)
 

@@ -44,7 +44,8 @@ async def test_a_token_that_is_bound_to_a_certificate_names_it(
     certified: httpx.AsyncClient, oidc_provider: OIDCProvider
 ) -> None:
     """Introspection: of a token that is bound to a certificate."""
-    found, client_auth = Discovered(oidc_provider.issuer), TLSClientAuth("mutual-tls")
+    found = Discovered(oidc_provider.issuer)
+    client_auth = TLSClientAuth("mutual-tls", tls_client_certificate_bound_access_tokens=True)
     token = await fetch_token(certified, found, client_auth, READ)
 
     said = await introspect(certified, found, client_auth, token.access_token)
