@@ -110,7 +110,10 @@ def _kinds_of(made: type[Any], init: Any) -> dict[str, Any]:
 def _is_ours(made: type[Any], field: str) -> bool:
     """Tell whether oauthkit declares a field of a class."""
     declaring = next(
-        kind for kind in made.__mro__ if field in vars(kind).get("__annotations__", ())
+        kind
+        for kind in made.__mro__
+        for one in vars(kind).get("__attrs_attrs__", ())
+        if one.name == field and not one.inherited
     )
     return declaring.__module__.partition(".")[0] == __name__.partition(".")[0]
 

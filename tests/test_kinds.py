@@ -744,6 +744,16 @@ def test_what_a_users_own_class_declares_is_left_to_its_converters() -> None:
         Tagged(17)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+def test_who_declares_a_field_is_known_without_its_annotation() -> None:
+    """From Python 3.14 on, a class keeps its annotations elsewhere."""
+    fields = {"note": attrs.field(default="")}
+    noted: Any = attrs.make_class("Noted", fields, bases=(Token,), frozen=True)
+
+    assert noted("a", note=["n"]).note == ["n"]
+    with pytest.raises(ConfigurationError, match="access_token= takes a text"):
+        noted(17)
+
+
 def test_a_constructor_of_a_users_own_takes_what_it_likes() -> None:
     @attrs.frozen(init=False)
     class Spaced(ClientCredentials):
