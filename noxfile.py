@@ -90,6 +90,7 @@ nox.options.sessions = QUICK
 OTHERS: Final = [f"tests-{version}" for version in PYTHONS if version not in {ONE, MEASURED}]
 BEYOND: Final = [
     "types",
+    "docs",
     *OTHERS,
     "coverage",
     "lowest",
@@ -170,6 +171,15 @@ def lowest(session: nox.Session) -> None:
     floors.write_text("\n".join(lowest_versions()), encoding="utf-8")
     install_wheel(session, "all", *group("test"), "--constraint", str(floors))
     run_pytest(session, "tests", *(f"--ignore={path}" for path in OURS_ALONE), *CROWDED)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Make the site of docs/; a link that leads nowhere, or any other warning, is an error."""
+    session.install("--editable", ".", *group("docs"))
+    out = str(Path(session.create_tmp()) / "site")
+    session.run("sphinx-build", "--fail-on-warning", "--fresh-env", "--quiet", "docs", out)
+    session.log(f"the site begins at {out}/index.html")
 
 
 @nox.session(requires=["build"])

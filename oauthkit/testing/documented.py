@@ -95,12 +95,11 @@ class DocumentedSystems(Settings):
     as going wrong, such as a wrong password or a spent code, is no violation, and gets the
     document's own error, in its own words:
 
-    | system | the client is refused | all else is refused |
-    |---|---|---|
-    | `ads`, `hello` | 401 `OAuthProvider` | 400 `OAuthProvider` |
-    | `id_secret` | 403 and a list of errors | 400 and a list of errors |
-    | `auth_v1`, which documents none | 401 and a `Message` | 400 and a `Message` |
-    | `put_auth`, which documents no body | 400 | 400 |
+    - `ads` and `hello` say 401 with an `OAuthProvider` to a client that they refuse, and 400 with
+      one to all else;
+    - `id_secret` says 403 and 400, with a list of errors;
+    - `auth_v1`, which documents none, says 401 and 400, with a `Message`;
+    - `put_auth`, which documents no body, says 400.
 
     What else can be set is as for `FakeAuthorizationServer`.
 

@@ -1,13 +1,14 @@
 """Measure what a session costs: `nox -s bench`, `nox -s bench -- --json`.
 
-The exit status is 1 when a limit is broken. `--profile` shows where the bytecodes of a request are
-spent instead.
+The exit status is 1 when a limit is broken. `--plots DIRECTORY` draws them, too; `--profile` shows
+where the bytecodes of a request are spent instead.
 """
 
 import argparse
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 import attrs
 import httpx
@@ -21,12 +22,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure what a session costs.")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--profile", action="store_true", help="print bytecodes by function")
+    parser.add_argument("--plots", type=Path, metavar="DIRECTORY", help="draw the figures there")
     options = parser.parse_args()
     if options.profile:
         more = asyncio.run(overhead.more_bytecodes(httpx, overhead.Immediate))
         print("\n".join(f"{count:6} {name}" for name, count in more.most_common() if count))
         return 0
     figures = _figures()
+    if options.plots is not None:
+        from . import plots  # not before: what it loads would be measured with the rest
+
+        plots.plot(figures, options.plots)
     rows = [attrs.asdict(figure) | {"broken": figure.broken} for figure in figures]
     print(json.dumps(rows, indent=2) if options.json else table(figures))
     return int(any(figure.broken for figure in figures))
