@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import attrs
 
@@ -23,6 +23,7 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _MOST_FIELDS: Final = 100
 _RETRY_AFTER: Final = (1, 120)
 _OURS: Final = frozenset({"same-origin", "none"})
+_SITE: Final = re.compile(r"[^:/?#]*://[^/?#]*")
 _HTML: Final = re.compile(r"\btext/html\b", re.IGNORECASE)
 
 _PRIVATE: Final = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
@@ -58,9 +59,9 @@ class LoginRequest(NoPickle):
 
     @property
     def site(self) -> str:
-        """Scheme, host and port."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"
+        """Scheme, host and port, whatever stands there: it is looked at where it is used."""
+        found = _SITE.match(self.url)
+        return "" if found is None else found.group()
 
     @property
     def path(self) -> str:

@@ -316,7 +316,18 @@ async def test_a_code_does_not_come_by_plain_http(world: World) -> None:
     with pytest.raises(ConfigurationError, match=r"public_url=\"https://…\""):
         await Browser(world.flow, site="http://app.example").start()
     assert (await Browser(world.flow, site="http://localhost:8000").start()).status == 303
-    assert (await Browser(world.flow, site="https://").start()).status == 400
+
+
+@pytest.mark.parametrize(
+    "site", ["https://", "https://[::1", "https://a b", "https://a\uff0fb", ""]
+)
+async def test_a_host_that_is_none_is_refused(world: World, site: str) -> None:
+    browser = Browser(world.flow, site=site)
+
+    assert (await browser.start()).status == 400
+    assert (await browser.finish("/auth/callback?code=a&state=b")).status == 400
+    assert (await browser.logout()).status == 403
+    assert await browser.key() is None
 
 
 @pytest.mark.parametrize(
