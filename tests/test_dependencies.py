@@ -18,7 +18,13 @@ PROJECT: Final[dict[str, Any]] = tomllib.loads(
 IMPORTED_AS: Final = {"httpx_aiohttp": "httpx-aiohttp", "opentelemetry": "opentelemetry-api"}
 FOR_TYPES_ALONE: Final = {"respx", "typing_extensions"}
 """Imported where types are checked: who hands in a router has respx, a type checker the other."""
-BROUGHT_BY: Final = {"trio": "anyio", "httpcore": "httpx", "httpcore2": "httpx2", "yarl": "aiohttp"}
+BROUGHT_BY: Final = {
+    "trio": "anyio",
+    "httpcore": "httpx",
+    "httpcore2": "httpx2",
+    "yarl": "aiohttp",
+    "multidict": "aiohttp",
+}
 """What is there wherever that which brings it is in use, and is looked at then alone."""
 
 

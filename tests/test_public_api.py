@@ -420,7 +420,7 @@ def test_a_public_name_is_there(name: str) -> None:
 
 
 def test_what_frameworks_need_is_within_reach() -> None:
-    assert oauthkit.integrations.aiohttp.__all__ == ["token_middleware"]
+    assert oauthkit.integrations.aiohttp.__all__ == ["Login", "Visitor", "token_middleware"]
 
 
 def test_the_services_are_within_reach() -> None:

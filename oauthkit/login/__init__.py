@@ -8,6 +8,15 @@ and `visitor` the visits, both in `cookies`; `messages` are the values.
 from oauthkit.login.cookies import Cookie
 from oauthkit.login.flow import LoginFlow
 from oauthkit.login.messages import LoginReply, LoginRequest, Notice
+from oauthkit.login.settings import LoginSettings
 from oauthkit.login.visitor import Visitor
 
-__all__ = ["Cookie", "LoginFlow", "LoginReply", "LoginRequest", "Notice", "Visitor"]
+__all__ = [
+    "Cookie",
+    "LoginFlow",
+    "LoginReply",
+    "LoginRequest",
+    "LoginSettings",
+    "Notice",
+    "Visitor",
+]

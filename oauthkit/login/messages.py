@@ -23,6 +23,7 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _MOST_FIELDS: Final = 100
 _RETRY_AFTER: Final = (1, 120)
 _OURS: Final = frozenset({"same-origin", "none"})
+_WEBSOCKET: Final = "WEBSOCKET"
 _SITE: Final = re.compile(r"[^:/?#]*://[^/?#]*")
 _HTML: Final = re.compile(r"\btext/html\b", re.IGNORECASE)
 
@@ -97,7 +98,7 @@ class LoginRequest(NoPickle):
     @property
     def wants_page(self) -> bool:
         """Whether somebody is looking at what comes, and not a program."""
-        return bool(_HTML.search(self.headers.get("accept", "")))
+        return self.method != _WEBSOCKET and bool(_HTML.search(self.headers.get("accept", "")))
 
     @property
     def reads(self) -> bool:

@@ -1,14 +1,16 @@
-"""For aiohttp: its client with a session's token (`token_middleware`)."""
+"""For aiohttp: its client with a session's token (`token_middleware`), and logins (`Login`)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from oauthkit.integrations.aiohttp.client import token_middleware as token_middleware
+    from oauthkit.integrations.aiohttp.web import Login as Login
+    from oauthkit.integrations.aiohttp.web import Visitor as Visitor
 
-__all__ = ["token_middleware"]
+__all__ = ["Login", "Visitor", "token_middleware"]
 
-_LATE: Final = {"token_middleware": "client"}
+_LATE: Final = {"Login": "web", "Visitor": "web", "token_middleware": "client"}
 """Where the names are. Each is loaded when it is first asked for, as those of `oauthkit` are."""
 
 
