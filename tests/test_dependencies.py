@@ -24,6 +24,7 @@ BROUGHT_BY: Final = {
     "httpcore2": "httpx2",
     "yarl": "aiohttp",
     "multidict": "aiohttp",
+    "starlette": "fastapi",
 }
 """What is there wherever that which brings it is in use, and is looked at then alone."""
 

@@ -12,6 +12,7 @@ import pytest
 
 import oauthkit
 from oauthkit import events, services, stores, testing
+from oauthkit.integrations import fastapi, starlette
 from oauthkit.integrations.aiohttp import token_middleware
 from oauthkit.services import ads, auth_v1, hello, id_secret, put_auth
 
@@ -342,6 +343,11 @@ SIGNATURES = {
     ),
     auth_v1.authorization_server: "base_url, request_format=, *, allow_plain_http=",
     auth_v1.with_windows_authentication: "grant, *, enabled=",
+    fastapi.Login: "session, **settings",
+    fastapi.Login.lifespan: "self, _app=",
+    starlette.login_request: "connection, body=",
+    starlette.login_response: "reply",
+    starlette.login_routes: "flow",
     put_auth.authorization_server: (
         "base_url=, *, authorization_endpoint=, issuer=, allow_plain_http="
     ),
@@ -478,6 +484,7 @@ def test_every_public_method_has_a_docstring(name: str) -> None:
         testing.FakeAuthorizationServer,
         testing.FakeClock,
         testing.LoopbackServer,
+        fastapi.Login,
     ],
 )
 def test_a_class_that_users_begin_with_shows_an_example(kind: type[Any]) -> None:

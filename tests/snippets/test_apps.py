@@ -19,6 +19,7 @@ from .pages import block, blocks
 from .world import World
 
 FRAMEWORKS = {"fastapi": "app = FastAPI(", "aiohttp": "app = web.Application("}
+WEB_LOGINS = {"fastapi": "app = FastAPI(lifespan", "starlette": "app = Starlette("}
 RETRY_AFTER = "60"
 """Longer than a renewal waits."""
 
@@ -39,12 +40,23 @@ async def report_app(
         yield browser
 
 
-@pytest.fixture(params=list(FRAMEWORKS))
-async def browser(
+@pytest.fixture(params=list(WEB_LOGINS))
+async def web_login(
     request: pytest.FixtureRequest, world: World, certificates: Certificates, tmp_path: Path
 ) -> AsyncGenerator[httpx.AsyncClient]:
+    """Look at pages of an application of docs/web-login.md."""
+    app = block("web-login.md", WEB_LOGINS[request.param]).run(tmp_path)["app"]
+    async with visited(app, world, certificates) as browser:
+        browser.headers["accept"] = "text/html"
+        yield browser
+
+
+@pytest.fixture
+async def browser(
+    world: World, certificates: Certificates, tmp_path: Path
+) -> AsyncGenerator[httpx.AsyncClient]:
     """Visit the application of docs/login.md."""
-    app = block("login.md", FRAMEWORKS[request.param]).run(tmp_path)["app"]
+    app = block("login.md", FRAMEWORKS["aiohttp"]).run(tmp_path)["app"]
     async with visited(app, world, certificates) as browser:
         yield browser
 
@@ -71,11 +83,9 @@ def test_every_app_of_the_pages_is_visited() -> None:
 
     assert {str(one) for one in apps} == {
         str(block("logout.md", FRAMEWORKS["fastapi"])),
-        *(
-            str(block(page, text))
-            for page in ("sessions.md", "login.md")
-            for text in FRAMEWORKS.values()
-        ),
+        str(block("login.md", FRAMEWORKS["aiohttp"])),
+        *(str(block("sessions.md", text)) for text in FRAMEWORKS.values()),
+        *(str(block("web-login.md", text)) for text in WEB_LOGINS.values()),
     }
 
 
@@ -321,6 +331,42 @@ async def test_two_visitors_have_their_own_tokens(browser: httpx.AsyncClient, wo
 
     inboxes = [r for r in world.fake.api_requests if r.url.endswith("/inbox")]
     assert len({r.headers["authorization"] for r in inboxes}) == 2
+
+
+# docs/web-login.md: what is inside of it is tested in tests/login and tests/integrations
+
+
+async def test_a_login_leads_back_to_where_it_began(web_login: httpx.AsyncClient) -> None:
+    begun = await web_login.get((await web_login.get("/inbox?page=2%2F3")).headers["location"])
+    back = (await web_login.get(begun.headers["location"])).headers["location"]
+    done = await web_login.get(back)
+
+    assert done.headers["location"] == "/inbox?page=2%2F3"
+    inbox = await web_login.get("/inbox")
+    assert inbox.json() == {"user": "ada", "letters": ["a letter"]}
+    assert inbox.headers["cache-control"] == "no-store"
+
+
+async def test_a_logout_leads_to_the_one_of_the_server(web_login: httpx.AsyncClient) -> None:
+    begun = await web_login.get("/auth/login")
+    await web_login.get((await web_login.get(begun.headers["location"])).headers["location"])
+    out = await web_login.post("/auth/logout", headers={"sec-fetch-site": "same-origin"})
+
+    assert out.headers["location"].startswith("https://auth.example/")
+    assert not web_login.cookies
+    assert (await web_login.get("/inbox")).headers["location"].startswith("/auth/login?")
+
+
+async def test_what_is_out_of_order_is_said(web_login: httpx.AsyncClient, world: World) -> None:
+    begun = await web_login.get("/auth/login")
+    await web_login.get((await web_login.get(begun.headers["location"])).headers["location"])
+    world.fake.revoke_access_tokens()
+    world.fake.fail_next(503, headers={"retry-after": RETRY_AFTER})
+    out_of_order = await web_login.get("/inbox")
+
+    assert out_of_order.status_code == 503
+    assert out_of_order.headers["content-type"].startswith("text/html")
+    assert int(out_of_order.headers["retry-after"]) in range(50, 61)
 
 
 # docs/logout.md: the server says who has logged out
