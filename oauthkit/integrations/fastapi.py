@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Generic, Unpack
 
@@ -15,6 +16,7 @@ from starlette.requests import HTTPConnection
 from oauthkit.errors import OAuthKitError
 from oauthkit.integrations.starlette import login_request, login_response, login_routes
 from oauthkit.login import LoginFlow, LoginReply, LoginSettings, Visitor
+from oauthkit.login.lifespan import opened
 from oauthkit.session import AsyncTokenSession, R
 
 __all__ = ["Login", "LoginAnswer", "Visitor", "VisitorDependency"]
@@ -124,7 +126,7 @@ class Login(Generic[R]):
         self.visitor = VisitorDependency(flow, required=True)
         self.visitor_or_none = VisitorDependency(flow, required=False)
         self.exception_handlers: dict[Any, Callable[..., Any]] = {LoginAnswer: _send_whole}
-        self._opened = (session.store, settings.get("used"), settings.get("logout_index"), session)
+        self._opened = partial(opened, session, settings)
         self.router = APIRouter(routes=login_routes(flow))
 
     @asynccontextmanager
@@ -133,10 +135,7 @@ class Login(Generic[R]):
 
         `FastAPI(lifespan=login.lifespan)`; or, in one of your own, `async with login.lifespan():`.
         """
-        async with AsyncExitStack() as stack:
-            for one in self._opened:
-                if isinstance(one, AbstractAsyncContextManager):
-                    await stack.enter_async_context(one)
+        async with self._opened():
             yield
 
 
