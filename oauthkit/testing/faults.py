@@ -10,6 +10,7 @@ import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.protocol.messages import HTTPResponse
+from oauthkit.testing.bell import Bell
 from oauthkit.testing.clock import FakeClock
 from oauthkit.testing.conversion import LostAnswerError
 
@@ -21,8 +22,8 @@ class Held:
     """Token requests whose answers are held back; `FakeAuthorizationServer.hold` makes it."""
 
     _arrivals: int = 0
-    _news: anyio.Event = attrs.field(factory=anyio.Event, repr=False)
-    _released: anyio.Event = attrs.field(factory=anyio.Event, repr=False)
+    _news: Bell = attrs.field(factory=Bell, repr=False)
+    _released: Bell = attrs.field(factory=Bell, repr=False)
 
     async def arrived(self, requests: int = 1, *, timeout: float = _DEADLINE) -> None:  # noqa: ASYNC109 - a deadline with a default
         """Wait until token requests have arrived since the hold began.
@@ -35,18 +36,20 @@ class Held:
             TimeoutError: They did not arrive.
         """
         with anyio.fail_after(timeout):
+            news = self._news  # taken first: another thread may count on in between
             while self._arrivals < requests:
-                await self._news.wait()
+                await news.wait()
+                news = self._news
 
     def release(self) -> None:
         """Let the answers go, those held and those to come."""
-        self._released.set()
+        self._released.ring()
 
     async def pass_through(self) -> None:
         """Wait, as a token request, until the answers may go."""
         self._arrivals += 1
-        self._news.set()
-        self._news = anyio.Event()
+        news, self._news = self._news, Bell()
+        news.ring()
         await self._released.wait()
 
 

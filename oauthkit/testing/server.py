@@ -1,7 +1,13 @@
 """An authorization server, and an API behind it, that live in a test."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
@@ -11,6 +17,7 @@ from urllib.parse import urlsplit
 import anyio.lowlevel
 import attrs
 import httpx
+from anyio.from_thread import start_blocking_portal
 
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, Origin
 from oauthkit.session import AsyncTokenSession
@@ -264,6 +271,25 @@ class FakeAuthorizationServer(AuthorizationServerState):
                     yield loopback.url
             finally:
                 self.issuer = issuer
+
+    @contextmanager
+    def serve_in_thread(self, api: Api | None = None) -> Generator[str]:
+        """Serve as `serve` does, in a thread of its own, for tests that are not asynchronous.
+
+        Example:
+            >>> fake = FakeAuthorizationServer()
+            >>> with fake.serve_in_thread() as url:
+            ...     print(httpx.get(f"{url}/report").status_code)
+            401
+
+        What it is told from another thread, such as `advance` or `fail_next`, it heeds from the
+        next request on.
+        """
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(self.serve(api)) as url,
+        ):
+            yield url
 
     @asynccontextmanager
     async def session(
