@@ -40,7 +40,8 @@ def may_sign(metadata: Mapping[str, Any]) -> bool:
     Args:
         metadata: What `check_metadata` has let pass.
     """
-    keys = (metadata.get("jwks") or {}).get("keys", ())
+    given: Any = metadata.get("jwks") or {"keys": ()}
+    keys: list[Mapping[str, Any]] = given["keys"]
     return any(key.get("use") != "enc" for key in keys)
 
 

@@ -23,9 +23,8 @@ effect          means                                           outcomes
 """
 
 from collections.abc import Generator
-from typing import ClassVar, TypeVar
-
-import attrs
+from inspect import get_annotations
+from typing import ClassVar, TypeVar, dataclass_transform
 
 from oauthkit.errors import OAuthKitError, TransportError
 from oauthkit.events import Event
@@ -35,15 +34,32 @@ from oauthkit.protocol.tries import Wait
 from oauthkit.renewal.state import HeldToken, Moment
 
 
+@dataclass_transform(frozen_default=True)
 class _Value:
-    """Value that is compared and printed by what it has.
+    """Value that is made, compared and printed by its members, and never changed.
 
     Effects and outcomes are many, and this is written once for all of them: what attrs would
     compile for each, at every import, took longer than anything else there.
     """
 
-    __slots__ = ()
     __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        names = tuple(get_annotations(cls))
+        type.__setattr__(cls, "__match_args__", names)  # by its name it is not to be assigned
+
+    def __init__(self, *values: object, **named: object) -> None:
+        names = type(self).__match_args__
+        given = dict(zip(names, values, strict=False)) | named
+        missing = [name for name in names if name not in given and not hasattr(type(self), name)]
+        if missing or len(given) < len(values) + len(named) or not given.keys() <= {*names}:
+            message = f"{type(self).__name__} has the members {names}, and was given {[*given]}"
+            raise TypeError(message)
+        vars(self).update(given)
+
+    def __setattr__(self, name: str, _: object) -> None:
+        message = f"{type(self).__name__}.{name} does not change"
+        raise AttributeError(message)
 
     def _members(self) -> tuple[object, ...]:
         return tuple(getattr(self, name) for name in self.__match_args__)
@@ -74,7 +90,6 @@ class LookAgain(_Value):
     """Look at the store under the lease."""
 
 
-@attrs.frozen(eq=False, repr=False)
 class Ask(_Value):
     """Send one token request.
 
@@ -91,7 +106,6 @@ class Ask(_Value):
     leased: bool
 
 
-@attrs.frozen(eq=False, repr=False)
 class Save(_Value):
     """Store a token under the lease."""
 
@@ -102,28 +116,24 @@ class GiveBack(_Value):
     """Give the lease back."""
 
 
-@attrs.frozen(eq=False, repr=False)
 class Pause(_Value):
     """Wait."""
 
     wait: Wait
 
 
-@attrs.frozen(eq=False, repr=False)
 class LetGo(_Value):
     """Let the callers that wait go, with an error."""
 
     error: OAuthKitError
 
 
-@attrs.frozen(eq=False, repr=False)
 class Tell(_Value):
     """Tell what happened."""
 
     event: Event
 
 
-@attrs.frozen(eq=False, repr=False)
 class Delete(_Value):
     """Forget the stored token, as at a logout; a lease that is open on it is lost by that.
 
@@ -138,7 +148,6 @@ class Dropped(_Value):
     """Let everybody go on who waits: there is no token any more, at hand or stored."""
 
 
-@attrs.frozen(eq=False, repr=False)
 class Revoke(_Value):
     """Have the server revoke a token.
 
@@ -174,7 +183,6 @@ class Done(_Value):
     """It was done, and there is nothing to say."""
 
 
-@attrs.frozen(eq=False, repr=False)
 class Leased(_Value):
     """The wait for the lease is over.
 
@@ -185,14 +193,12 @@ class Leased(_Value):
     held: bool
 
 
-@attrs.frozen(eq=False, repr=False)
 class Stored(_Value):
     """The store was looked at."""
 
     token: Token | None
 
 
-@attrs.frozen(eq=False, repr=False)
 class Failed(_Value):
     """The store failed, or did not answer in time.
 
@@ -204,35 +210,30 @@ class Failed(_Value):
     held: bool = False
 
 
-@attrs.frozen(eq=False, repr=False)
 class Answered(_Value):
     """The server gave a token."""
 
     token: Token
 
 
-@attrs.frozen(eq=False, repr=False)
 class Refused(_Value):
     """The server answered, and gave no token."""
 
     error: OAuthKitError
 
 
-@attrs.frozen(eq=False, repr=False)
 class Lost(_Value):
     """The request may have reached the server, and no answer came."""
 
     error: TransportError
 
 
-@attrs.frozen(eq=False, repr=False)
 class NotSent(_Value):
     """The request certainly did not reach the server; maybe it could not be built."""
 
     error: Exception
 
 
-@attrs.frozen(eq=False, repr=False)
 class Broken(_Value):
     """What is not oauthkit's failed after the request was built, such as a user's `adapt`."""
 
@@ -251,7 +252,6 @@ class Overtaken(_Value):
     """Somebody else took the lease, or changed what is stored, since the lease was had."""
 
 
-@attrs.frozen(eq=False, repr=False)
 class Unrevoked(_Value):
     """The server did not say that the token is revoked."""
 
@@ -276,7 +276,6 @@ Outcome = (
 Told = tuple[Outcome, Moment]
 
 
-@attrs.frozen(eq=False, repr=False)
 class Ended(_Value):
     """How a script ended.
 

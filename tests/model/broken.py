@@ -3,7 +3,7 @@
 What the explorer is worth is seen here: it must find every one of them.
 """
 
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -32,6 +32,16 @@ from oauthkit.renewal.state import TokenState
 
 from .world import DEAD
 
+V = TypeVar("V", Ask, Failed)
+
+
+def _changed(value: V, **members: object) -> V:
+    """Return a value with other members."""
+    kept: dict[str, Any] = {name: getattr(value, name) for name in value.__match_args__}
+    made: Any = type(value)
+    changed: V = made(**kept | members)
+    return changed
+
 
 @attrs.define
 class SkipsTheSecondLook(Script):
@@ -56,7 +66,7 @@ class TakesNoLease(Script):
         if isinstance(effect, TakeLease):
             return Leased(held=True)
         if isinstance(effect, Ask):
-            effect = attrs.evolve(effect, leased=False)
+            effect = _changed(effect, leased=False)
         return (yield from Script._do(self, effect))
 
 
@@ -66,7 +76,7 @@ class AsksWithoutALookAtTheLease(Script):
 
     def _do(self, effect: Effect) -> Part[Outcome]:
         if isinstance(effect, Ask):
-            effect = attrs.evolve(effect, leased=False)
+            effect = _changed(effect, leased=False)
         return (yield from Script._do(self, effect))
 
 
@@ -78,7 +88,7 @@ class RetriesWithoutALookAtTheLease(Script):
 
     def _do(self, effect: Effect) -> Part[Outcome]:
         if isinstance(effect, Ask):
-            effect = attrs.evolve(effect, leased=not self._asked)
+            effect = _changed(effect, leased=not self._asked)
             self._asked = True
         return (yield from Script._do(self, effect))
 
@@ -117,7 +127,7 @@ class GivesBackWhenASaveFails(Script):
     def _do(self, effect: Effect) -> Part[Outcome]:
         outcome = yield from Script._do(self, effect)
         if isinstance(outcome, Failed):
-            return attrs.evolve(outcome, held=False)
+            return _changed(outcome, held=False)
         return outcome
 
 
