@@ -174,7 +174,7 @@ def _fields(event: Event, server: str | None) -> dict[str, str | float]:
         type(event).__name__,
         url=server,
         grant_type=getattr(event, "grant_type", None),
-        outcome="rejected" if isinstance(event, _REJECTED) else "done",
+        outcome="rejected" if isinstance(event, _REJECTED) else None,
         seconds=getattr(event, "seconds", None),
         error=getattr(event, "error", None),
     )

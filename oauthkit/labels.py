@@ -83,7 +83,7 @@ def log_fields(
         event: What happened.
         url: Where the server is; its origin alone is told.
         grant_type: By what right.
-        outcome: `done`, `rejected`, or `failed`, which it is where there is an error.
+        outcome: None is `failed` with an error, and `done` without one.
         seconds: How long it took.
         error: What it failed with.
     """
@@ -93,7 +93,7 @@ def log_fields(
         "oauth_event": event,
         "oauth_server": None if origin is None else str(origin),
         "oauth_grant_type": None if grant_type is None else grant_label(grant_type),
-        "oauth_outcome": outcome if error is None else "failed",
+        "oauth_outcome": outcome or ("done" if error is None else "failed"),
         "oauth_seconds": seconds,
         "oauth_error": None if error is None else error_label(error),
         "oauth_recovery": None if ours is None else ours.recovery.value,

@@ -437,6 +437,9 @@ async def test_a_login_is_good_though_the_keys_cannot_be_had(
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     (warning,) = warnings
     assert warning.getMessage().startswith("who has logged in could not be verified: ")
+    told = vars(warning)
+    assert (told["oauth_event"], told["oauth_outcome"]) == ("IdentityNotVerified", "failed")
+    assert told["oauth_server"] == "https://auth.example"
     for secret in ("access-token-2", str(result.token.id_token), str(login.nonce)):
         assert secret not in f"{caplog.text}{result}{shown(result.not_verified)}"
 

@@ -432,6 +432,8 @@ async def test_a_worse_document_does_not_replace_a_good_one(
         assert await discovered.server(http) is good
         assert "could not be looked for again" in caplog.text
         assert "token_endpoint" in caplog.text
+        told = vars(caplog.records[-1])
+        assert (told["oauth_event"], told["oauth_server"]) == ("DiscoveryFailed", fake.issuer)
         fake.metadata = {}
         fake.advance(2)
         assert await discovered.server(http) is not good

@@ -1,9 +1,12 @@
+import ast
 import logging
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
+import oauthkit
 from oauthkit.errors import ErrorResponse, InvalidClient, StoreError
 from oauthkit.events import (
     LONGEST_LINE,
@@ -187,8 +190,34 @@ async def test_a_session_logs_with_fields(caplog: pytest.LogCaptureFixture) -> N
     }
 
 
+def calls(tree: ast.AST) -> list[ast.Call]:
+    """Return what writes to a log."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and "log" in node.func.value.id.lower()
+        and node.func.attr in {"debug", "info", "warning", "error", "exception", "log"}
+    ]
+
+
+def test_no_record_is_written_without_fields() -> None:
+    paths = list(Path(oauthkit.__file__).parent.rglob("*.py"))
+    written = {path: calls(ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
+    assert sum(map(len, written.values())) > 10
+    bare = [
+        f"{path.name}:{call.lineno}"
+        for path, found in written.items()
+        for call in found
+        if "extra" not in {keyword.arg for keyword in call.keywords}
+    ]
+    assert bare == []
+
+
 def test_a_server_that_is_no_url_has_no_origin() -> None:
-    assert log_fields("X", url="nonsense", outcome="done") == {
+    assert log_fields("X", url="nonsense") == {
         "oauth_event": "X",
         "oauth_outcome": "done",
     }

@@ -208,6 +208,10 @@ async def test_old_keys_are_used_for_a_day_while_the_server_is_away(
         assert await world.keys() is first
     (message,) = caplog.messages
     assert "https://auth.example/jwks could not be fetched again, and those from before" in message
+    told = vars(caplog.records[-1])
+    assert told["oauth_event"] == "KeysFailed"
+    assert told["oauth_server"] == "https://auth.example"
+    assert told["oauth_error"] == "ResponseError"
 
     world.fake.advance(DAY - 1)
     assert await world.keys() is first
@@ -315,6 +319,8 @@ async def test_a_server_that_publishes_its_private_keys_is_reported(
     keys = await world.keys()
 
     assert "https://auth.example/jwks publishes private keys" in caplog.text
+    told = vars(caplog.records[-1])
+    assert (told["oauth_event"], told["oauth_outcome"]) == ("PrivateKeysPublished", "rejected")
     assert "canary" not in f"{caplog.text}{keys!r}{[key.members for key in keys.keys]}"
 
 

@@ -85,6 +85,9 @@ async def test_a_server_that_does_not_say_when_a_secret_ends_is_borne_with_a_war
     assert made.client_secret == "canary"
     (message,) = caplog.messages
     assert "did not say when the secret of the client 'c' ends" in message
+    told = vars(caplog.records[-1])
+    assert (told["oauth_event"], told["oauth_outcome"]) == ("SecretWithoutEnd", "done")
+    assert told["oauth_server"] == fake.issuer
     assert "canary" not in message
 
 

@@ -1,6 +1,5 @@
 """What visitors and programs are told: which error is whose, and what is said of it."""
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import quote
@@ -15,11 +14,11 @@ from oauthkit.errors import (
     StoreError,
     TransportError,
 )
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.login.cookies import Cookie
 from oauthkit.login.messages import LoginReply, LoginRequest, Notice, page, problem, redirect
 from oauthkit.login.sites import Site, return_path
 
-_LOGGER: Final = logging.getLogger("oauthkit")
 _RETRY_SECONDS: Final = 5.0
 _TOO_MANY_REQUESTS: Final = 429
 
@@ -74,7 +73,8 @@ class Answers:
     ) -> LoginReply:
         """Answer that something is out of order for a moment."""
         seconds = _RETRY_SECONDS if error.retry_after is None else error.retry_after
-        _LOGGER.warning("a visitor was told to come again later: %s", error)
+        fields = log_fields("VisitorToldLater", error=error)
+        LOGGER.warning("a visitor was told to come again later: %s", error, extra=fields)
         if request.wants_page:
             return self.shown(_LATER, request, cookies, retry_after=seconds)
         reply = problem(503, "Service Unavailable", _LATER.text, retry_after=seconds)
@@ -94,7 +94,7 @@ class Answers:
             return self.out_of_order(error, request, cookies)
         if error.recovery is Recovery.CHANGE_REQUEST and not _came_by_callback(error):
             raise error
-        _LOGGER.warning("a login failed: %s", error)
+        LOGGER.warning("a login failed: %s", error, extra=log_fields("LoginFailed", error=error))
         return self.shown(_FAILED, request, cookies)
 
 

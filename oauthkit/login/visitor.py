@@ -1,13 +1,13 @@
 """Who has logged in, as a cookie knows it: who it is, and under which key the token is."""
 
 import json
-import logging
 from collections.abc import Mapping
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final, Generic
 
 import attrs
 
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.login.cookies import Cookie, CookieKeys
 from oauthkit.protocol.id_token import Identity
 from oauthkit.protocol.secret import NoPickle, Unprintable
@@ -23,7 +23,6 @@ else:
 
     R = TypeVar("R")
 
-_LOGGER: Final = logging.getLogger("oauthkit")
 _LONGEST: Final = 1_600
 """Characters of what a cookie holds; encrypted they are a third more."""
 
@@ -118,10 +117,11 @@ def _short_enough(identity: Identity | None) -> Mapping[str, Any] | None:
         del sizes[longest]
         dropped.append(longest)
     if dropped:
-        _LOGGER.warning(
+        LOGGER.warning(
             "the cookie of a visitor has no room for the claims %s of the ID Token; "
             "fetch_userinfo has them, where the server puts them there",
             ", ".join(sorted(dropped)),
+            extra=log_fields("ClaimsDropped"),
         )
     return Unprintable(members, claims={name: identity.claims[name] for name in sizes})
 

@@ -1,7 +1,6 @@
 """Visits begin and end: where the token is kept, whose it is, and how it is gotten rid of."""
 
 import json
-import logging
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError, InvalidJWT, OAuthKitError, StoreError
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.login.messages import LoginRequest
 from oauthkit.login.sites import Site
 from oauthkit.login.visitor import Visit
@@ -23,7 +23,6 @@ from oauthkit.stores.base import TokenStore
 from oauthkit.stores.logout_index import LogoutIndex
 from oauthkit.stores.single_use import SingleUseStore
 
-_LOGGER: Final = logging.getLogger("oauthkit")
 _LAST_REVOCATION: Final = 5.0
 """Seconds for the server to revoke a visit that a new login has ended."""
 
@@ -97,7 +96,7 @@ class Visits:
         except StoreError:
             raise
         except OAuthKitError as error:
-            _LOGGER.warning("logged out here, and maybe not at the server: %s", error)
+            _tell_unrevoked(error)
         with suppress(StoreError):  # it ends by itself
             await self.index.remove(visit.key)
         return id_token
@@ -128,7 +127,11 @@ class Visits:
                 post_logout_redirect_uri=None if back is None else site.url(request, back),
             )
         except OAuthKitError as error:
-            _LOGGER.warning("logged out here, and not on the server's own pages: %s", error)
+            LOGGER.warning(
+                "logged out here, and not on the server's own pages: %s",
+                error,
+                extra=log_fields("NoLogoutPage", error=error),
+            )
             return site.home_of(request)
 
     async def announced(self, logout_token: str) -> bool:
@@ -146,15 +149,25 @@ class Visits:
                 clock=self.clock,
             )
         except InvalidJWT as error:
-            _LOGGER.info("a Logout Token is not believed: %s", error)
+            fields = log_fields("LogoutTokenRejected", outcome="rejected", error=error)
+            LOGGER.info("a Logout Token is not believed: %s", error, extra=fields)
             return False
         except OAuthKitError as error:
             # without a traceback: the message is complete, and there are no secrets in it
-            _LOGGER.error("a logout that the server has announced failed: %s", error)  # noqa: TRY400
+            fields = log_fields("LogoutFailed", error=error)
+            LOGGER.error("a logout that the server has announced failed: %s", error, extra=fields)
             return False
         for unrevoked in done.not_revoked:
-            _LOGGER.warning("logged out here, and maybe not at the server: %s", unrevoked)
+            _tell_unrevoked(unrevoked)
         return True
+
+
+def _tell_unrevoked(error: Exception) -> None:
+    LOGGER.warning(
+        "logged out here, and maybe not at the server: %s",
+        error,
+        extra=log_fields("NotRevoked", error=error),
+    )
 
 
 def store_of(session: AsyncTokenSession[Any]) -> TokenStore:

@@ -101,7 +101,7 @@ async def register_client(
             "the server did not say when the secret of the client %r ends, although it must "
             "(RFC 7591 §3.2.1); it is taken for one without an end",
             client.client_id,
-            extra=log_fields("SecretWithoutEnd", url=exchange.line, outcome="done"),
+            extra=log_fields("SecretWithoutEnd", url=exchange.line),
         )
     return client
 
