@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 
 from oauthkit.errors import ConfigurationError
-from oauthkit.renewal.completion import current_loop
+from oauthkit.renewal.event_loop import current_loop
 
 _NOBODYS: Final = 0
 """Of no thread: whoever comes next is asked."""

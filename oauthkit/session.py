@@ -33,7 +33,7 @@ from oauthkit.protocol.rejection import Rejection
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.protocol.token import Token
 from oauthkit.proxies import around_proxies
-from oauthkit.renewal.completion import Completion, Guard
+from oauthkit.renewal.completion import Completion
 from oauthkit.renewal.keeping import Keeping
 from oauthkit.renewal.performer import Performer
 from oauthkit.renewal.policy import RenewalPolicy
@@ -42,6 +42,7 @@ from oauthkit.renewal.shared import shared_tokens
 from oauthkit.renewal.source import Handed, TokenSource
 from oauthkit.renewal.state import HeldToken
 from oauthkit.renewal.status import SessionStatus
+from oauthkit.renewal.watch import Guard
 from oauthkit.stores.base import TokenStore
 from oauthkit.stores.keys import check_owner
 from oauthkit.stores.memory import MemoryStore

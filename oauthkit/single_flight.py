@@ -6,7 +6,7 @@ from typing import Final
 import anyio
 
 from oauthkit.errors import OAuthKitError, TransportError
-from oauthkit.renewal.completion import current_loop
+from oauthkit.renewal.event_loop import current_loop
 from oauthkit.renewal.latch import Latch
 
 _PAUSE: Final = 2.0

@@ -13,7 +13,7 @@ from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError, TransportError, for_another
 from oauthkit.kinds import check_kind
 from oauthkit.protocol.introspection import Introspection
-from oauthkit.renewal.completion import current_loop
+from oauthkit.renewal.event_loop import current_loop
 from oauthkit.renewal.latch import Latch
 
 Ask = Callable[[float], Awaitable[Introspection]]

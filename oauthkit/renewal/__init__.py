@@ -14,9 +14,10 @@ Because the two are apart, a test can carry a script out in any order of events:
 explores them all, up to a bound.
 
 **Who else is there.** `shared` has one state and one renewal for each key, for all sessions over
-one store in this process. `turns` lets so many renewals be at work at one token endpoint, `pace`
-lets so many begin in one turn of the event loop. `completion` sees a renewal to its end whoever is
-cancelled. `spent` remembers which rights are used up. `keeping` renews whatever the traffic.
+one store in this process. `turns` lets so many renewals be at work at one token endpoint.
+`completion` sees a renewal to its end whoever is cancelled, and `watch` stands for all of them in
+an event loop: it lets so many begin in one turn, and gives those that have long to wait no task
+meanwhile. `spent` remembers which rights are used up. `keeping` renews whatever the traffic.
 `status` says how it stands. `policy` has the numbers.
 
 **The end of a login** (`AsyncTokenSession.revoke`) is a script of its own, `revocation`: take the

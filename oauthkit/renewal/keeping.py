@@ -7,11 +7,11 @@ import anyio.lowlevel
 import attrs
 
 from oauthkit.errors import OAuthKitError, Recovery
-from oauthkit.renewal.completion import Guard
 from oauthkit.renewal.script import Wish
 from oauthkit.renewal.shared import SharedToken, SharedTokens
 from oauthkit.renewal.source import TokenSource
 from oauthkit.renewal.state import HeldToken
+from oauthkit.renewal.watch import Guard
 
 _NAP: Final = 1.0
 _AT_ONCE: Final = 50

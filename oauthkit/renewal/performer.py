@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import anyio
 import attrs
 
-from oauthkit.activity import Activity, ActivityKind, measured
+from oauthkit.activity import Activity, ActivityKind, Listener, measured
 from oauthkit.errors import (
     ConfigurationError,
     LeaseLost,
@@ -29,7 +29,6 @@ from oauthkit.exchange import Exchange, Ready
 from oauthkit.protocol.echoes import quotes
 from oauthkit.protocol.secret import secrets_of
 from oauthkit.protocol.token import Token
-from oauthkit.renewal.completion import Guard, is_stray
 from oauthkit.renewal.effects import (
     Answered,
     Ask,
@@ -61,12 +60,13 @@ from oauthkit.renewal.effects import (
     TooLate,
     Unrevoked,
 )
-from oauthkit.renewal.pace import pace
+from oauthkit.renewal.event_loop import is_stray
 from oauthkit.renewal.revocation import Revocation
 from oauthkit.renewal.script import Plan, Script
 from oauthkit.renewal.shared import Renewal
 from oauthkit.renewal.state import Moment, TokenState
 from oauthkit.renewal.turns import Turn, Turns, turns_at
+from oauthkit.renewal.watch import Guard
 from oauthkit.stores.base import Lease, TokenStore
 from oauthkit.stores.leasing import delete_leased
 
@@ -103,8 +103,8 @@ class Performer:
     lease_seconds: float
     on_event: EventHook | None = None
 
-    async def perform(self, state: TokenState, renewal: Renewal, guard: Guard) -> Ended:
-        """Carry out one script to its end.
+    async def perform(self, state: TokenState, renewal: Renewal, guard: Guard) -> Ended | None:
+        """Carry out one script to its end; None is that it rests, and is gone on with.
 
         Args:
             state: What the script decides by.
@@ -114,13 +114,16 @@ class Performer:
         Raises:
             OAuthKitError: As the script does.
         """
-        await pace().begin()
+        begun, renewal.rested = renewal.rested, None
+        return await (begun or self._begin(state, renewal, guard)).end()
+
+    def _begin(self, state: TokenState, renewal: Renewal, guard: Guard) -> "_Performance":
         script: Script | Revocation
         if renewal.wish.revoke:
             script = Revocation(state, self.plan, self.now())
         else:
             script = Script(state, self.plan, renewal.wish, self.now())
-        return await _Performance(self, script, renewal, guard, _Play(script.run())).end()
+        return _Performance(self, script, renewal, guard, _Play(script.run()))
 
     def now(self) -> Moment:
         """Return the moment, as a script is told it."""
@@ -194,16 +197,30 @@ class _Performance:
         self.turns = turns_at(self.performer.exchange.line)
         self.turn = self.turns.turn(policy.concurrency, patience=policy.timeout)
 
-    async def end(self) -> Ended:
+    async def end(self) -> Ended | None:
         try:
             while (effect := self.play.effect) is not None:
-                if isinstance(effect, TakeLease):
-                    await self._take_lease()
-                else:
+                if not isinstance(effect, TakeLease):
                     self._tell(await self._outcome(effect))
+                elif self._may_rest and self.guard.rests(self.turn):
+                    self.renewal.rested = self
+                    return None
+                else:
+                    await self._take_lease()
         finally:
-            self.turn.leave()
+            if self.renewal.rested is None:
+                self.turn.leave()
         return self.play.end()
+
+    @property
+    def _needs_turn(self) -> bool:
+        """Whether a token is asked for; what only asks the store waits for no server that hangs."""
+        return not (self.renewal.wish.only_offer or self.renewal.wish.revoke)
+
+    @property
+    def _may_rest(self) -> bool:
+        """Whether it may go on in another task; an activity that is told of is in one."""
+        return self._needs_turn and not isinstance(self.performer.on_event, Listener)
 
     def _tell(self, outcome: Outcome) -> None:
         self.play.tell(outcome, self.performer.now())
@@ -217,9 +234,7 @@ class _Performance:
         The turn comes first: nobody should have to wait for a lease whose holder stands in line.
         """
         seconds = self.performer.plan.policy.timeout
-        # What asks for no token under its lease is not to wait for a server that hangs.
-        wish = self.renewal.wish
-        turn = nullcontext() if wish.only_offer or wish.revoke else self.turn
+        turn = self.turn if self._needs_turn else nullcontext()
         while self.play.wants(TakeLease):
             began = anyio.current_time()
             try:

@@ -17,7 +17,7 @@ from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError
 from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.token import Token
-from oauthkit.renewal.completion import current_loop
+from oauthkit.renewal.event_loop import current_loop
 from oauthkit.renewal.latch import Latch
 from oauthkit.renewal.script import Wish
 from oauthkit.renewal.state import HeldToken, TokenState
@@ -46,6 +46,8 @@ class Renewal:
         told: Whether the callers were let go with that error, although there is a token at hand;
             who came later waits for the end.
         activity: What a listener is told of it.
+        began: When it began, on the monotonic clock.
+        rested: How far it was carried out, while it has long to wait.
     """
 
     wish: Wish = attrs.field(factory=Wish)
@@ -59,6 +61,8 @@ class Renewal:
     activity: Activity = attrs.field(
         init=False, default=attrs.Factory(lambda self: _activity_of(self.wish), takes_self=True)
     )
+    began: float = 0.0
+    rested: Any = attrs.field(default=None, repr=False)
 
     def tell(self, error: Exception) -> None:
         """Let the callers go with an error, although there is a token at hand."""
@@ -67,7 +71,7 @@ class Renewal:
 
     def end(self) -> None:
         """Let everybody go."""
-        self.told = False
+        self.told, self.rested = False, None
         self.answered.set()
         self.done.set()
 

@@ -17,12 +17,14 @@ from oauthkit.errors import (
 )
 from oauthkit.events import RenewalFailed, TokenRejected, TokenUnsaved
 from oauthkit.protocol.token import Token
-from oauthkit.renewal.completion import Completion, Guard, current_loop
+from oauthkit.renewal.completion import Completion
+from oauthkit.renewal.event_loop import current_loop
 from oauthkit.renewal.performer import Performer
 from oauthkit.renewal.script import Plan, Wish
 from oauthkit.renewal.shared import Renewal, SharedToken
 from oauthkit.renewal.state import HeldToken, Moment, Step, TokenState, pause_after
 from oauthkit.renewal.status import SessionStatus, status_of
+from oauthkit.renewal.watch import Guard, Job
 
 _MOST_RENEWALS: Final = 5
 _PAUSE_AT_THE_END: Final = 0.1
@@ -244,21 +246,22 @@ class TokenSource:
     async def _carry_out(
         self, renewal: Renewal, refusal: OAuthKitError | None, guard: Guard
     ) -> None:
-        began = self.clock.monotonic()
+        if renewal.rested is None:
+            renewal.began = self.clock.monotonic()
         try:
             ended = await self.performer.perform(self.state, renewal, guard)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not make a storm
-            self._failed(renewal, error, refusal, began=began)
+            self._failed(renewal, error, refusal)
             return
+        if ended is None:
+            return  # it rests
         renewal.held, renewal.fetched, renewal.error = ended.held, ended.fetched, None
         if ended.held is not None:
             self.state.succeeded(self.clock.monotonic())
         else:
             renewal.error = refusal
 
-    def _failed(
-        self, renewal: Renewal, error: Exception, refusal: OAuthKitError | None, *, began: float
-    ) -> None:
+    def _failed(self, renewal: Renewal, error: Exception, refusal: OAuthKitError | None) -> None:
         if refusal is not None:  # the pause goes on as it is
             # Another server's token in the store is nothing that a pause will mend.
             renewal.error = error if isinstance(error, ConfigurationError) else refusal
@@ -274,7 +277,7 @@ class TokenSource:
                 usable=usable,
                 pause=pause,
                 grant_type=renewal.activity.grant_type,
-                seconds=now - began,
+                seconds=now - renewal.began,
             )
         )
 
@@ -326,7 +329,7 @@ class TokenSource:
             self.shared.offering = here
             self.completion.start(self._offer, self._end_offers)
 
-    async def _offer(self, guard: Guard) -> None:
+    async def _offer(self, guard: Job) -> None:
         guard.critical = True
         guard.idle.set()
         offers = 0
@@ -338,6 +341,7 @@ class TokenSource:
             # In this very task: an event loop that is shut down begins no other.
             renewal = self.shared.renewal = Renewal(Wish(only_offer=True))
             try:
+                await guard.pace()
                 await self._renew(renewal, None, guard)
             finally:
                 self._end(renewal, guard)

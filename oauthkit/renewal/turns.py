@@ -5,7 +5,7 @@ for the connection pool, for the store, and for the event loop that has other th
 """
 
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from typing import Final, Self
@@ -15,6 +15,7 @@ import attrs
 from anyio.lowlevel import RunVar
 
 from oauthkit.errors import TransportError
+from oauthkit.renewal.latch import Latch
 
 _BLOCKED_SECONDS: Final = 1.0
 """So long may a renewal that waits for another process's lease keep others from their turn."""
@@ -27,12 +28,22 @@ class Place:
     Attributes:
         width: How many may be at work at once, for who has it.
         came: Who came before whom: to the line, and once called, to work.
+        since: When it came to the line, on the event loop's clock.
+        near: Called when it has become the head of its line, or is at work.
         called: Set when it is at work.
     """
 
     width: int
     came: int
-    called: anyio.Event = attrs.field(factory=anyio.Event)
+    since: float
+    near: Callable[[], object] | None = None
+    called: Latch = attrs.field(factory=Latch)
+
+    def come_near(self) -> None:
+        """Let it know that its turn is near."""
+        near, self.near = self.near, None
+        if near is not None:
+            near()
 
 
 class Turns:
@@ -68,23 +79,22 @@ class Turns:
         """Note that the server answers: who stands in line may go on hoping."""
         self._moved_at = anyio.current_time()
 
-    async def come_in(self, width: int, patience: float) -> Place:
-        """Stand in the line until there is room, and return the place at work.
+    def line_up(self, width: int) -> Place:
+        """Return a place at the end of the line, or at work where there is room.
 
-        Raises:
-            TransportError: The line stood still for so long as was said; nothing was sent.
+        Args:
+            width: How many may be at work at once.
         """
-        place = Place(width, next(self._numbers))
+        place = Place(width, next(self._numbers), anyio.current_time())
         self._lines.setdefault(width, OrderedDict())[place] = None
         self._call_next()
         if self._lines:
             self._hurry()
-        try:
-            await self._stand_in_line(place, patience)
-        except BaseException:
-            self.leave(place)
-            raise
         return place
+
+    def is_far(self, place: Place) -> bool:
+        """Tell whether others are before a place in its line."""
+        return not place.called.is_set() and place is not next(iter(self._lines[place.width]))
 
     def leave(self, place: Place) -> None:
         """Leave the line, or the work, and let the next ones in."""
@@ -109,10 +119,18 @@ class Turns:
         finally:
             del self._leasing[wait]
 
-    async def _stand_in_line(self, place: Place, patience: float) -> None:
-        came_at = anyio.current_time()
+    async def stand(self, place: Place, patience: float) -> None:
+        """Stand in the line until a place is at work.
+
+        Args:
+            place: The place.
+            patience: How many seconds the line may stand still.
+
+        Raises:
+            TransportError: It stood still for so long; nothing was sent.
+        """
         while not place.called.is_set():
-            until = max(came_at, self._moved_at) + patience
+            until = max(place.since, self._moved_at) + patience
             if anyio.current_time() >= until:
                 message = (
                     f"{len(self._at_work)} renewals are at work at {self._endpoint}, and none got "
@@ -128,6 +146,7 @@ class Turns:
             place.came = next(self._numbers)
             self._at_work.add(place)
             place.called.set()
+            place.come_near()
 
     def _next(self) -> Place | None:
         """Return whose turn it is: the first to come of those who have room."""
@@ -142,7 +161,9 @@ class Turns:
     def _leave_line(self, place: Place) -> None:
         line = self._lines[place.width]
         del line[place]
-        if not line:
+        if line:
+            next(iter(line)).come_near()
+        else:
             del self._lines[place.width]
 
     def _hurry(self) -> None:
@@ -162,7 +183,20 @@ class Turn:
     @property
     def had(self) -> bool:
         """Whether it is taken, and not left."""
-        return self._place is not None
+        return self._place is not None and self._place.called.is_set()
+
+    def is_far(self, call: Callable[[], object]) -> bool:
+        """Take a place in the line, and tell whether others are before it there.
+
+        Args:
+            call: Called when it is the next one, or has its turn.
+        """
+        if self._place is None:
+            self._place = self._turns.line_up(self._width)
+        if not self._turns.is_far(self._place):
+            return False
+        self._place.near = call
+        return True
 
     async def take(self) -> None:
         """Wait for it, unless it is had.
@@ -171,7 +205,12 @@ class Turn:
             TransportError: The line stood still for too long; nothing was sent.
         """
         if self._place is None:
-            self._place = await self._turns.come_in(self._width, self._patience)
+            self._place = self._turns.line_up(self._width)
+        try:
+            await self._turns.stand(self._place, self._patience)
+        except BaseException:
+            self.leave()
+            raise
 
     def leave(self) -> None:
         """Let the next one in; nothing, where it is not had."""
@@ -190,7 +229,7 @@ class Turn:
 
     def leasing(self, wait: anyio.CancelScope) -> AbstractContextManager[None]:
         """Wait for a lease, as `Turns.leasing`; who has no turn is in nobody's way."""
-        return nullcontext() if self._place is None else self._turns.leasing(wait)
+        return self._turns.leasing(wait) if self.had else nullcontext()
 
 
 def _came(place: Place) -> int:

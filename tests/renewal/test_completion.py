@@ -13,7 +13,9 @@ import anyio.lowlevel
 import pytest
 import trio
 
-from oauthkit.renewal.completion import Completion, Guard, current_loop, is_stray
+from oauthkit.renewal.completion import Completion
+from oauthkit.renewal.event_loop import current_loop, is_stray
+from oauthkit.renewal.watch import Guard
 
 ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 TRIO = pytest.mark.parametrize("anyio_backend", ["trio"])

@@ -12,7 +12,6 @@ from oauthkit import ClientCredentials, MemoryStore, RenewalPolicy, StoreError, 
 from oauthkit.events import StoreFailed, TokenAdopted
 from oauthkit.protocol.tries import Wait
 from oauthkit.renewal import performer as module
-from oauthkit.renewal.completion import Guard
 from oauthkit.renewal.effects import (
     Answered,
     Ask,
@@ -43,6 +42,7 @@ from oauthkit.renewal.script import Wish
 from oauthkit.renewal.shared import Renewal
 from oauthkit.renewal.state import HeldToken, Moment, Unsaved
 from oauthkit.renewal.turns import Turns, turns_at
+from oauthkit.renewal.watch import Guard
 from oauthkit.testing import FakeAuthorizationServer
 from tests.renewal.world import ASYNCIO, PASSWORD, Elsewhere, Heard, ShakyStore, _ShakyLease, crowd
 

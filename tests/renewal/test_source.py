@@ -13,13 +13,14 @@ import pytest
 from oauthkit import OAuthKitError, RenewalPolicy, StoreError, Token, TransportError
 from oauthkit.events import Event, RenewalFailed, TokenAdopted, TokenRejected, TokenUnsaved
 from oauthkit.renewal import source as module
-from oauthkit.renewal.completion import Completion, Guard, Work
+from oauthkit.renewal.completion import Completion
 from oauthkit.renewal.effects import Ended
 from oauthkit.renewal.latch import Latch
 from oauthkit.renewal.script import Plan, Wish
 from oauthkit.renewal.shared import Renewal, SharedToken
 from oauthkit.renewal.source import Handed, TokenSource
 from oauthkit.renewal.state import HeldToken, Moment, TokenState
+from oauthkit.renewal.watch import Guard, Work
 from oauthkit.testing import FakeClock
 from tests.renewal.world import Heard, fail
 

@@ -408,3 +408,22 @@ async def test_a_key_whose_lease_somebody_else_has_does_not_hold_up_the_others()
         await session.for_key("other", grant=ClientCredentials()).token()
         assert anyio.current_time() - began < 2.0
     assert len(fake.token_requests) == 1
+
+
+async def test_all_who_stand_in_a_line_that_stands_still_are_let_go() -> None:
+    """Those too that have no task while they are far from their turn."""
+    fake, errors = FakeAuthorizationServer(), list[Any]()
+    policy = RenewalPolicy(concurrency=1, timeout=0.3)
+
+    async def use(number: int) -> None:
+        key = session.for_key(str(number), grant=ClientCredentials())
+        errors.append(await fail(key.token()))
+
+    turn = turns_at(fake.server.token_endpoint).turn(1, patience=1.0)
+    async with fake.session(policy=policy, grant=ClientCredentials()) as session:
+        with anyio.fail_after(5):
+            async with turn, anyio.create_task_group() as tasks:
+                for number in range(50):
+                    tasks.start_soon(use, number)
+    assert [type(error) for error in errors] == [TransportError] * 50
+    assert not fake.token_requests

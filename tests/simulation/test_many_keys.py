@@ -17,6 +17,8 @@ MOST_CALLS: Final = 150
 """Functions that `for_key` may call, those of the interpreter among them."""
 MOST_PER_KEY: Final = 2_000
 """Bytes, with tokens of a hundred characters; docs/stores.md says so."""
+MOST_OBJECTS: Final = 100
+"""That the garbage collector goes through for a key in line, whose caller is a task."""
 
 
 async def test_a_store_in_memory_is_bounded_too() -> None:
@@ -88,3 +90,29 @@ async def test_renewals_of_different_keys_never_wait_for_each_other() -> None:
                 assert len(got) == 1_000, "all but the slow one"
                 held.set()
     assert got["slow"] == "new-slow"
+
+
+async def test_a_key_that_waits_in_line_is_little_work_for_the_garbage_collector() -> None:
+    """It goes through all objects at once, and nobody else goes on meanwhile."""
+    held, store, counts = anyio.Event(), MemoryStore(), list[int]()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await held.wait()
+        return httpx.Response(200, json={"access_token": "new", "token_type": "Bearer"})
+
+    for key in range(250):
+        await store.save(str(key), Token("old", issued_at=0, expires_at=1, refresh_token=str(key)))
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        session: AsyncTokenSession = AsyncTokenSession(
+            http, server=SERVER, client_auth=PublicClient("app"), store=store, key="app"
+        )
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                for keys in (range(50), range(50, 250)):
+                    for key in keys:
+                        tasks.start_soon(session.for_key(str(key)).token)
+                    await anyio.wait_all_tasks_blocked()
+                    gc.collect()
+                    counts.append(len(gc.get_objects()))
+                held.set()
+    assert counts[1] - counts[0] < 200 * MOST_OBJECTS
