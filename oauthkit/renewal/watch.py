@@ -32,6 +32,7 @@ from oauthkit.renewal.event_loop import (
 from oauthkit.renewal.latch import Latch
 
 _PORTION: Final = 8
+"""How much begins in one turn of the event loop."""
 LONGEST_STEP: Final = 0.25
 """Seconds of a grace that are counted at once: of the minute for which a process was stopped, its
 work had nothing."""
@@ -44,9 +45,11 @@ class Line(Protocol):
 
     def is_far(self, call: Call) -> bool:
         """Tell whether it is far from its turn; then that is called once it is near."""
+        ...
 
     def leave(self) -> None:
         """Leave it, if it was not left before."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -108,14 +111,9 @@ class Watch:
         ending: Whether it was cancelled, and sees what there is to its end.
     """
 
-    def __init__(self, portion: int = _PORTION) -> None:
-        """Begin with nothing to watch over.
-
-        Args:
-            portion: How much is begun in one turn of the event loop.
-        """
+    def __init__(self) -> None:
+        """Begin with nothing to watch over."""
         self.ending = False
-        self._portion = portion
         self._jobs: dict[Job, None] = {}
         self._due: deque[Call] = deque()
         self._news = Latch()
@@ -137,29 +135,31 @@ class Watch:
             self._news.set()
 
     def soon(self, call: Call, *, first: bool = False) -> None:
-        """Call something in one of the next turns of the event loop, as much as a portion in each.
+        """Call something in one of the next turns of the event loop.
 
         Args:
             call: What.
             first: Whether before all others.
         """
-        if first:
-            self._due.appendleft(call)
-        else:
-            self._due.append(call)
+        (self._due.appendleft if first else self._due.append)(call)
         self._news.set()
 
     async def _stand(self) -> None:
-        while self._jobs:
-            for _ in range(min(self._portion, len(self._due))):
-                self._due.popleft()()
-            try:
-                # asyncio tells each cancellation once, trio the same one at every wait.
-                with anyio.CancelScope(shield=self.ending):
-                    await self._wait()
-            except anyio.get_cancelled_exc_class():
-                self._end()
-        self._stands, self._task = False, None
+        try:
+            while self._jobs:
+                await self._turn()
+        finally:  # a KeyboardInterrupt may come anywhere
+            self._stands, self._task = False, None
+
+    async def _turn(self) -> None:
+        for _ in range(min(_PORTION, len(self._due))):
+            self._due.popleft()()
+        try:
+            # asyncio tells each cancellation once, trio the same one at every wait.
+            with anyio.CancelScope(shield=self.ending):
+                await self._wait()
+        except anyio.get_cancelled_exc_class():
+            self._end()
 
     async def _wait(self) -> None:
         """Wait for the next turn, for news, or until some of a grace is gone."""
@@ -167,10 +167,12 @@ class Watch:
             await anyio.lowlevel.checkpoint()
             return
         self._news = Latch()
-        step = min([LONGEST_STEP, *(job.left for job in self._jobs)]) if self.ending else math.inf
-        began = anyio.current_time()
+        if not self.ending:
+            await self._news.wait()
+            return
+        step, began = min(LONGEST_STEP, *(job.left for job in self._jobs)), anyio.current_time()
         try:
-            with anyio.CancelScope(deadline=began + step):
+            with anyio.move_on_after(step):
                 await self._news.wait()
         finally:
             self._count(min(anyio.current_time() - began, step))

@@ -390,6 +390,8 @@ async def test_a_renewal_that_is_ending_as_its_save_fails_leaves_nothing_beside(
 
     monkeypatch.setattr(source.completion, "start", noted)
     source.begin(Wish(beside=True))
+    while not stage.wishes:
+        await anyio.lowlevel.checkpoint()
     await soon(source.completion.finish)
     assert len(started) == 1
     assert stage.wishes == [Wish(beside=True)]

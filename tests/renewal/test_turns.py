@@ -1,6 +1,7 @@
 """So many renewals at work at one token endpoint, the others in a line."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,6 +11,8 @@ import anyio.lowlevel
 import pytest
 
 from oauthkit import ClientCredentials, MemoryStore, RenewalPolicy, TransportError
+from oauthkit.activity import Activity, ActivityKind, Listener
+from oauthkit.events import Event, RenewalFailed
 from oauthkit.renewal.turns import Turns, turns_at
 from oauthkit.testing import FakeAuthorizationServer
 from tests.renewal.world import crowd, fail
@@ -427,3 +430,57 @@ async def test_all_who_stand_in_a_line_that_stands_still_are_let_go() -> None:
                     tasks.start_soon(use, number)
     assert [type(error) for error in errors] == [TransportError] * 50
     assert not fake.token_requests
+
+
+class Noting(Listener):
+    """Note in which task each activity begins and ends."""
+
+    def __init__(self) -> None:
+        self.tasks = defaultdict[Activity, list[int]](list)
+
+    def __call__(self, event: Event, /) -> None:
+        pass
+
+    def began(self, activity: Activity, /) -> None:
+        self.tasks[activity].append(anyio.get_current_task().id)
+
+    ended = began
+
+
+async def test_a_renewal_that_is_measured_is_in_one_task_however_far_back_it_stands() -> None:
+    fake, noting = FakeAuthorizationServer(), Noting()
+    policy = RenewalPolicy(concurrency=1)
+    turn = turns_at(fake.server.token_endpoint).turn(1, patience=1.0)
+    async with fake.session(policy=policy, grant=ClientCredentials(), on_event=noting) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks, turn:
+                for number in range(5):
+                    key = session.for_key(str(number), grant=ClientCredentials())
+                    tasks.start_soon(key.token)
+                await anyio.wait_all_tasks_blocked()
+    renewals = [
+        tasks for activity, tasks in noting.tasks.items() if activity.kind is ActivityKind.RENEWAL
+    ]
+    assert len(renewals) == 5
+    assert all(len(tasks) == 2 and len(set(tasks)) == 1 for tasks in renewals)
+
+
+async def test_a_renewal_that_failed_has_taken_the_time_in_the_line_too() -> None:
+    fake, told = FakeAuthorizationServer(), list[Event]()
+    turn = turns_at(fake.server.token_endpoint).turn(1, patience=1.0)
+    policy = RenewalPolicy(concurrency=1)
+
+    async def use(number: int) -> None:
+        await fail(session.for_key(str(number), grant=ClientCredentials()).token())
+
+    async with fake.session(
+        policy=policy, grant=ClientCredentials(), on_event=told.append
+    ) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks, turn:
+                for number in range(3):
+                    tasks.start_soon(use, number)
+                await anyio.wait_all_tasks_blocked()
+                fake.advance(7)
+                fake.fail_next(500, times=3)
+    assert [event.seconds for event in told if isinstance(event, RenewalFailed)] == [7.0] * 3
