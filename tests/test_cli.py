@@ -13,7 +13,9 @@ import pytest
 from rich.console import Console
 
 from oauthkit import ClientSecretPost, __version__, cli
-from oauthkit.cli import commands, demo, lines
+from oauthkit.cli import demo, lines
+from oauthkit.cli.commands import demo as command
+from oauthkit.cli.commands import oauthkit
 from oauthkit.cli.demo import run_demo
 from oauthkit.cli.display import Display, display_for
 from oauthkit.cli.plan import Plan, Progress
@@ -54,7 +56,7 @@ REPORT = Report(
 
 
 def invoke(*arguments: str) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(commands.oauthkit, ["demo", *arguments])
+    return click.testing.CliRunner().invoke(oauthkit, ["demo", *arguments])
 
 
 def ignored(progress: Progress) -> None:
@@ -288,7 +290,7 @@ def test_ctrl_c_ends_the_demo_without_a_traceback(
     async def interrupted(*_: object) -> Report:
         raise error
 
-    monkeypatch.setattr(commands, "run_demo", interrupted)
+    monkeypatch.setattr(command, "run_demo", interrupted)
 
     result = invoke()
 
@@ -305,7 +307,7 @@ def test_a_reader_that_went_away_ends_the_demo_without_a_traceback(
         message = "tasks"
         raise BaseExceptionGroup(message, [error])
 
-    monkeypatch.setattr(commands, "run_demo", unread)
+    monkeypatch.setattr(command, "run_demo", unread)
 
     result = invoke()
 
@@ -427,18 +429,19 @@ def test_a_terminal_without_utf_8_gets_ascii_marks() -> None:
 
 
 @pytest.mark.parametrize(
-    "missing, importers",
+    "missing, name",
     [
-        ("click", ["oauthkit.cli.commands"]),
-        ("rich", ["oauthkit.cli.commands", "oauthkit.cli.display"]),
+        ("click", "--help"),
+        ("rich", "demo"),
+        ("h11", "login"),
+        ("platformdirs", "token"),
     ],
 )
-def test_a_missing_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, missing: str, importers: list[str]
-) -> None:
-    for importer in importers:
-        monkeypatch.delitem(sys.modules, importer)
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, missing: str, name: str) -> None:
+    for module in [module for module in sys.modules if module.startswith("oauthkit.cli.")]:
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setattr(sys, "argv", ["oauthkit", name, "--help"])
 
     with pytest.raises(SystemExit, match=r"pip install 'oauthkit\[cli\]'"):
         cli.main()
@@ -447,8 +450,9 @@ def test_a_missing_extra_is_named(
 def test_another_missing_module_is_not_taken_for_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "oauthkit.cli.commands")
+    monkeypatch.delitem(sys.modules, "oauthkit.cli.commands.demo")
     monkeypatch.setitem(sys.modules, "oauthkit.cli.demo", None)
+    monkeypatch.setattr(sys, "argv", ["oauthkit", "demo"])
 
     with pytest.raises(ModuleNotFoundError, match=r"oauthkit\.cli\.demo"):
         cli.main()

@@ -7,8 +7,9 @@ def main() -> None:
     """Run `oauthkit`, or say how to install what it needs."""
     try:
         from oauthkit.cli.commands import oauthkit  # noqa: PLC0415 - an extra
+
+        oauthkit(prog_name="oauthkit")
     except ModuleNotFoundError as error:
-        if error.name not in {"click", "rich", "h11"}:
+        if error.name not in {"click", "h11", "platformdirs", "rich"}:
             raise
         sys.exit("oauthkit's command line needs its extra: pip install 'oauthkit[cli]'")
-    oauthkit(prog_name="oauthkit")

@@ -69,12 +69,32 @@ class AuthorizationEndpoint:
 
     state: AuthorizationServerState
 
-    def respond(self, url: str, *, error: str | None = None) -> AuthorizationResponse:
+    def respond(
+        self, url: str, *, error: str | None = None, person: str | None = None
+    ) -> AuthorizationResponse:
         """Return what the browser brings back.
 
         Args:
             url: The authorization request.
             error: Bring this error back instead of a code.
+            person: Who has just authenticated; None is whoever did so last.
+
+        Raises:
+            ValueError: A server shows a page of its own then, and sends nobody back.
+        """
+        parameters = self.parameters(url)
+        mode = parameters.get("response_mode", "query")
+        answer = {"error": error} if error else self._answer(parameters, mode, person)
+        if "state" in parameters:
+            answer["state"] = parameters["state"]
+        return AuthorizationResponse(
+            redirect_uri=parameters["redirect_uri"],
+            mode=mode if mode in _MODES else "query",
+            fields={**answer, "iss": self.state.issuer},
+        )
+
+    def parameters(self, url: str) -> Mapping[str, str]:
+        """Return what an authorization request asks for.
 
         Raises:
             ValueError: A server shows a page of its own then, and sends nobody back.
@@ -87,15 +107,7 @@ class AuthorizationEndpoint:
         )
         if problem is not None:
             raise ValueError(problem)
-        mode = parameters.get("response_mode", "query")
-        answer = {"error": error} if error else self._answer(parameters, mode)
-        if "state" in parameters:
-            answer["state"] = parameters["state"]
-        return AuthorizationResponse(
-            redirect_uri=parameters["redirect_uri"],
-            mode=mode if mode in _MODES else "query",
-            fields={**answer, "iss": self.state.issuer},
-        )
+        return parameters
 
     def _not_redirectable(
         self, endpoint: str, parameters: Mapping[str, str], *, repeated: bool
@@ -111,7 +123,9 @@ class AuthorizationEndpoint:
             return "the authorization request has no redirect_uri"
         return None
 
-    def _answer(self, parameters: Mapping[str, str], mode: str) -> dict[str, str]:
+    def _answer(
+        self, parameters: Mapping[str, str], mode: str, person: str | None
+    ) -> dict[str, str]:
         if parameters.get("response_type") != "code":
             return {"error": "unsupported_response_type"}
         problem = self._problem(parameters, mode)
@@ -120,7 +134,7 @@ class AuthorizationEndpoint:
         scope = parameters.get("scope") or self.state.scope
         if not self.state.allows(scope):
             return {"error": "invalid_scope"}
-        authenticated_at = self._authenticated_at(parameters)
+        authenticated_at = self._authenticated_at(parameters, person)
         if authenticated_at is None:
             return {"error": "login_required"}
         code = self.state.desk.issue_code(
@@ -129,6 +143,7 @@ class AuthorizationEndpoint:
             scope,
             asked=parameters,
             authenticated_at=authenticated_at,
+            username=self.state.authenticated,
         )
         # Codes are numbered, so another test's fake may have given one of this name, that is spent.
         CODES.release(self.state.server.token_endpoint, code)
@@ -153,12 +168,15 @@ class AuthorizationEndpoint:
         }
         return next((problem for problem, there in problems.items() if there), None)
 
-    def _authenticated_at(self, parameters: Mapping[str, str]) -> float | None:
+    def _authenticated_at(self, parameters: Mapping[str, str], person: str | None) -> float | None:
         """Return when the resource owner authenticated; None where that would need a page.
 
         They stay authenticated at the server, so that a later request may need none.
         """
         state, now = self.state, self.state.clock.time()
+        if person is not None:
+            state.authenticated, state.authenticated_at = person, now
+            return now
         prompt = parameters.get("prompt", "").split()
         at = state.authenticated_at
         if at is None or "login" in prompt or _too_old(now - at, parameters.get("max_age")):

@@ -23,6 +23,7 @@ class PendingDevice:
         decision: Whether the resource owner agreed; None before that.
         spent: Whether a token was given for it.
         asked_at: When the token was asked for the last time.
+        username: Who has decided, where that was somebody in particular.
     """
 
     user_code: str
@@ -32,6 +33,7 @@ class PendingDevice:
     decision: bool | None = None
     spent: bool = False
     asked_at: float | None = None
+    username: str | None = None
 
     def waits(self) -> bool:
         """Tell whether the resource owner has not decided yet."""
@@ -53,7 +55,7 @@ class DeviceCodes:
         self._pending[f"device-code-{number}"] = login
         return f"device-code-{number}", login
 
-    def decide(self, user_code: str, *, agreed: bool) -> None:
+    def decide(self, user_code: str, *, agreed: bool, username: str | None = None) -> None:
         """Let the resource owner agree to a login, or refuse it.
 
         Raises:
@@ -62,7 +64,7 @@ class DeviceCodes:
         for login in self._pending.values():
             waits = login.waits() and self.clock.time() < login.expires_at
             if login.user_code == user_code and waits:
-                login.decision = agreed
+                login.decision, login.username = agreed, username
                 return
         message = f"no login with the user code {user_code!r} waits for the resource owner"
         raise ValueError(message)
@@ -79,7 +81,7 @@ class DeviceCodes:
             message = f"no token is given for this device code: {error}"
             raise RefusedError(message, error=str(error))
         login.spent = True
-        return desk.issue(login.scope, asked={"scope": login.scope})
+        return desk.issue(login.scope, asked={"scope": login.scope}, username=login.username)
 
     def _refusal(self, login: PendingDevice) -> str | None:
         """Return the error of RFC 8628 §3.5 that is due; None where a token is."""

@@ -71,17 +71,21 @@ class Desk:
         suffix: str = "",
         asked: Mapping[str, str] | None = None,
         authenticated_at: float | None = None,
+        username: str | None = None,
     ) -> str:
         """Return an authorization code: its number, and the suffix."""
         code, now = f"code-{len(self._codes) + 1}{suffix}", self.settings.clock.time()
         began = now if authenticated_at is None else authenticated_at
-        family = Family(scope, asked=asked or {}, began=began)
+        family = Family(scope, asked=asked or {}, began=began, username=username)
         self._codes[code] = _Code(redirect_uri, challenge, family, now + CODE_LIFE)
         return code
 
-    def issue(self, scope: str, *, asked: Mapping[str, str] | None = None) -> Issued:
+    def issue(
+        self, scope: str, *, asked: Mapping[str, str] | None = None, username: str | None = None
+    ) -> Issued:
         """Return tokens, as after a login, which asked for this."""
-        return self._first(Family(scope, asked=asked or {}, began=self.settings.clock.time()))
+        now = self.settings.clock.time()
+        return self._first(Family(scope, asked=asked or {}, began=now, username=username))
 
     def answer(self, check: Check) -> HTTPResponse:
         """Return the answer to a token request, whose violations are in `check` then."""

@@ -22,6 +22,7 @@ class Family:
         refreshes: How many times a refresh token of it was exchanged.
         asked: The parameters of the authorization request, where there was one.
         began: When the resource owner authenticated for it, in seconds since the epoch.
+        username: Who that is; None is the server's one resource owner.
     """
 
     scope: str
@@ -29,6 +30,7 @@ class Family:
     refreshes: int = 0
     asked: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     began: float = 0.0
+    username: str | None = None
 
 
 @attrs.define(eq=False)
@@ -50,6 +52,7 @@ class Known:
         expires_at: When it expires, likewise; None is never.
         of_login: Whether a resource owner stands behind it, and not the client alone.
         access_token: Whether it is an access token, and not a refresh token.
+        username: Who has logged in for it, where that was somebody in particular.
     """
 
     scope: str
@@ -57,6 +60,7 @@ class Known:
     expires_at: float | None
     of_login: bool
     access_token: bool
+    username: str | None = None
 
 
 @attrs.define(eq=False)
@@ -106,6 +110,7 @@ class Ledger:
             expires_at=life,
             of_login=entry.family in self.families,
             access_token=token in self._access,
+            username=entry.family.username,
         )
 
     def family_of(self, refresh_token: str) -> Family | None:

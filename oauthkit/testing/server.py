@@ -29,6 +29,7 @@ from oauthkit.testing.device_endpoint import device_answer
 from oauthkit.testing.dialects import json_response
 from oauthkit.testing.faults import Faults, Held
 from oauthkit.testing.introspection_endpoint import introspection_answer
+from oauthkit.testing.login_page import activation_answer, login_answer
 from oauthkit.testing.logout_endpoint import logout_answer
 from oauthkit.testing.metadata_endpoint import is_for_metadata, metadata_answer
 from oauthkit.testing.mounts import AppTransport, ASGIApp, mount_on_respx
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 Endpoint = Literal[
     "token",
     "authorize",
+    "activate",
     "device",
     "register",
     "revoke",
@@ -132,6 +134,9 @@ class FakeAuthorizationServer(AuthorizationServerState):
             and None leaves one out.
         authenticated_at: When the resource owner authenticated at the server, in seconds since the
             epoch; None before the first login, and then `prompt=none` is `login_required`.
+        people: Who can log in at `/authorize` with a browser, by name: it shows a page that asks
+            who they are, and whether they agree. Without any the resource owner agrees at once. The
+            page of logins on devices, `/activate`, asks the same.
         token_requests: Every token request so far.
         metadata_requests: When the metadata was asked for so far, in seconds since the epoch.
         endpoint_requests: Every request so far to another endpoint, by its name, such as `revoke`.
@@ -144,7 +149,7 @@ class FakeAuthorizationServer(AuthorizationServerState):
         repr=False,
     )
 
-    def authorize(self, url: str, *, error: str | None = None) -> str:
+    def authorize(self, url: str, *, error: str | None = None, person: str | None = None) -> str:
         """Return what the browser brings to the callback once the resource owner agreed.
 
         That is the URL that it is sent to, or, with `response_mode=form_post`, the body of the form
@@ -154,12 +159,14 @@ class FakeAuthorizationServer(AuthorizationServerState):
         Args:
             url: What `AuthorizationRequest` makes.
             error: Send the browser back with this error instead, such as `access_denied`.
+            person: Who authenticates for it, by name; None is whoever did so last, and `username`
+                before anybody did.
 
         Raises:
             ValueError: The URL names another endpoint or client, or no redirect_uri: a server
                 shows a page then, and sends nobody back (RFC 6749 §4.1.2.1).
         """
-        return AuthorizationEndpoint(self).respond(url, error=error).callback
+        return AuthorizationEndpoint(self).respond(url, error=error, person=person).callback
 
     def fail_next(
         self,
@@ -257,14 +264,18 @@ class FakeAuthorizationServer(AuthorizationServerState):
         return ASGIApp(self.app(api))
 
     @asynccontextmanager
-    async def serve(self, api: Api | None = None) -> AsyncGenerator[str]:
+    async def serve(self, api: Api | None = None, *, port: int = 0) -> AsyncGenerator[str]:
         """Serve on a socket of this machine while the block is open; the block gets the URL.
 
         While it is open the URL is the `issuer`, so `server` names endpoints that are really there,
         and the real time passes on its clock too, unless one was given.
         Enter and leave it in one task.
+
+        Args:
+            api: What answers requests with a live access token.
+            port: Which port; 0 is any free one.
         """
-        async with LoopbackServer(self.app(api)) as loopback:
+        async with LoopbackServer(self.app(api), port=port) as loopback:
             issuer, self.issuer = self.issuer, loopback.url
             try:
                 with running(self.clock):
@@ -409,8 +420,10 @@ def _token_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> HTTP
 
 
 def _authorize_answer(server: FakeAuthorizationServer, request: HTTPRequest) -> HTTPResponse:
-    """Return the authorization endpoint's answer: the resource owner always agrees."""
+    """Return the authorization endpoint's answer: the resource owner agrees, or is asked."""
     try:
+        if server.people:
+            return login_answer(server, request)
         return AuthorizationEndpoint(server).respond(request.url).page()
     except ValueError as error:
         return HTTPResponse(
@@ -431,6 +444,7 @@ _ANSWERS: Final[
 ] = {
     "token": _token_answer,
     "authorize": _authorize_answer,
+    "activate": activation_answer,
     "revoke": revocation_answer,
     "introspect": introspection_answer,
     "device": device_answer,

@@ -19,7 +19,7 @@ _GONE: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 @attrs.define(eq=False)
 class LoopbackServer:
-    """Serve an app on 127.0.0.1, at a free port, while the block is open.
+    """Serve an app on 127.0.0.1, at a free port unless one is given, while the block is open.
 
     Connections are kept alive. A `LostAnswerError` from the app cuts the connection. Any other
     exception is answered with 500 and raised when the block ends, unless the block itself failed;
@@ -38,11 +38,13 @@ class LoopbackServer:
         hello
 
     Attributes:
+        port: Where it shall be; 0 is any free port.
         url: Where it is, without a slash at the end.
         connections: How many connections were opened so far.
     """
 
     _app: App
+    port: int = attrs.field(default=0, kw_only=True)
     url: str = attrs.field(default="", init=False)
     connections: int = attrs.field(default=0, init=False)
     _listener: Listener[SocketStream] = attrs.field(init=False, repr=False)
@@ -51,7 +53,9 @@ class LoopbackServer:
 
     async def __aenter__(self) -> Self:
         """Start to listen."""
-        self._listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        self._listener = await anyio.create_tcp_listener(
+            local_host="127.0.0.1", local_port=self.port
+        )
         port = self._listener.extra(SocketAttribute.local_port)  # noqa: S610 - no Django here
         self.url = f"http://127.0.0.1:{port}"
         self._tasks = anyio.create_task_group()

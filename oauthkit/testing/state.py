@@ -1,7 +1,7 @@
 """What the fake authorization server knows: its settings, its tokens, what came to it."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from secrets import token_urlsafe
 from typing import Any, Final
 
@@ -47,6 +47,7 @@ class AuthorizationServerState(Settings):
     issuer: str = "https://auth.example"
     metadata: Mapping[str, object] = attrs.field(factory=dict[str, object])
     authenticated_at: float | None = None
+    people: Sequence[str] = ()
     dialect: Dialect = attrs.field(default=RFC_6749, on_setattr=attrs.setters.frozen)
     claims: Mapping[str, object] = attrs.field(factory=dict[str, object])
     keys: SigningKeys = attrs.field(factory=SigningKeys)
@@ -55,6 +56,7 @@ class AuthorizationServerState(Settings):
     device_interval: float | None = 5.0
     initial_access_token: str | None = secret(default=None)
 
+    authenticated: str | None = attrs.field(default=None, init=False, repr=False)
     token_requests: list[TokenRequest] = attrs.field(
         factory=list[TokenRequest], init=False, repr=False
     )
@@ -164,12 +166,17 @@ class AuthorizationServerState(Settings):
         """Return the ID Token that belongs to a token, where a person has logged in for it."""
         if "openid" not in family.scope.split() or not family.asked:
             return {}
-        draft = self.draft(family.asked, access_token, began=family.began)
+        draft = self.draft(family.asked, access_token, began=family.began, username=family.username)
         edited = None if self.edit_id_token is None else self.edit_id_token(draft)
         return {"id_token": edited or draft.signed()}
 
     def draft(
-        self, asked: Mapping[str, str], access_token: str | None = None, *, began: float
+        self,
+        asked: Mapping[str, str],
+        access_token: str | None = None,
+        *,
+        began: float,
+        username: str | None = None,
     ) -> Draft:
         """Return an ID Token before it is signed.
 
@@ -177,13 +184,14 @@ class AuthorizationServerState(Settings):
             asked: The parameters of the authorization request.
             access_token: What it comes with.
             began: When the person authenticated, in seconds since the epoch.
+            username: Who that is; None is the one resource owner.
         """
         now = self.clock.time()
         wanted = asked.get("acr_values", "").split()
         algorithm = self.keys.algorithm
         claims = {
             "iss": self.issuer,
-            "sub": self.username,
+            "sub": username or self.username,
             "aud": self.client_id,
             "iat": int(now),
             "exp": int(now + LIFE),

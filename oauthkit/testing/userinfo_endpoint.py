@@ -21,9 +21,10 @@ def userinfo_answer(state: AuthorizationServerState, request: HTTPRequest) -> HT
         return _challenge(HTTPStatus.BAD_REQUEST, "invalid_request")
     if not shown:
         return HTTPResponse(HTTPStatus.UNAUTHORIZED, {"www-authenticate": 'Bearer realm="fake"'})
-    if not state.ledger.live(shown[0]):
+    known = state.ledger.known(shown[0])
+    if known is None or not known.access_token:
         return _challenge(HTTPStatus.UNAUTHORIZED, "invalid_token")
-    claims = said({"sub": state.username, **state.claims})
+    claims = said({"sub": known.username or state.username, **state.claims})
     if request.headers.get("accept") == _SIGNED:
         signed = state.signed({"iss": state.issuer, "aud": state.client_id, **claims})
         return HTTPResponse(HTTPStatus.OK, {"content-type": _SIGNED}, signed.encode())

@@ -1,4 +1,4 @@
-"""`oauthkit` and its commands."""
+"""`oauthkit demo`."""
 
 import errno
 import json
@@ -9,21 +9,13 @@ import click
 
 from oauthkit.cli.demo import run_demo
 from oauthkit.cli.display import Display, display_for
+from oauthkit.cli.outcomes import Exit
 from oauthkit.cli.plan import Plan
 from oauthkit.cli.report import Report
 from oauthkit.cli.ways import documented_ways
-from oauthkit.version import __version__
-
-_INTERRUPTED = 130  # what shells report for a program that was ended by Ctrl-C
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
-def oauthkit() -> None:
-    """OAuth 2 and OpenID Connect for httpx."""
-
-
-@oauthkit.command()
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print nothing but JSON.")
 @click.option(
     "--crowd",
@@ -68,7 +60,7 @@ def demo(
         report = _run(plan, display, backend)
     if report is None:
         click.echo("interrupted", err=True)
-        context.exit(_INTERRUPTED)
+        context.exit(int(Exit.INTERRUPTED))
     display.show(report)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))

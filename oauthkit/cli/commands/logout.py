@@ -1,0 +1,90 @@
+"""`oauthkit logout`."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import attrs
+import click
+import httpx
+
+from oauthkit.cli.access import Access
+from oauthkit.cli.browser import open_browser
+from oauthkit.cli.options import access_to, json_option, profile_options
+from oauthkit.cli.outcomes import Ended, Exit, run
+from oauthkit.cli.usage import Command
+from oauthkit.errors import OAuthKitError, Recovery
+from oauthkit.protocol.logout import end_session_url
+from oauthkit.protocol.token import Token
+
+_BROWSER_SECONDS: Final = 5.0
+"""For the browser to start, before this process ends."""
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What became of a login.
+
+    Attributes:
+        kept: Whether there was one.
+        failure: Why the server has not revoked the token, if it has not.
+        page: Where the browser ends the server's own session, if that was asked for.
+    """
+
+    kept: bool
+    failure: OAuthKitError | None = None
+    page: str | None = attrs.field(default=None, repr=False)
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "oauthkit logout --profile work",
+    ],
+)
+@profile_options
+@click.option("--browser", is_flag=True, help="Open the page that ends the server's own session.")
+@json_option
+def logout(*, profile_name: str | None, config: Path | None, browser: bool, as_json: bool) -> None:
+    """Forget the token, and have the server revoke it.
+
+    It is gone from this machine also where the server fails; then the exit status says so.
+    """
+    outcome = run(_log_out, access_to(profile_name, config), browser)
+    if as_json:
+        revoked = outcome.kept and outcome.failure is None
+        click.echo(json.dumps({"dropped": outcome.kept, "revoked": revoked}, indent=2))
+    elif not outcome.kept:
+        click.echo("nobody was logged in")
+    else:
+        click.echo("logged out here")
+        if outcome.failure is None:
+            click.echo("the server has revoked the token")
+    if outcome.page is not None:
+        open_browser(outcome.page).join(_BROWSER_SECONDS)
+        click.echo("the browser ends the session at the server", err=True)
+    if outcome.failure is not None:
+        later = outcome.failure.recovery is Recovery.RETRY_LATER
+        message = f"the token may live on at the server: {outcome.failure}"
+        raise Ended(message, Exit.TRY_LATER if later else Exit.FAILED)
+
+
+async def _log_out(access: Access, browser: bool) -> Outcome:  # noqa: FBT001 - by position
+    async with access.session() as session:
+        kept = await access.store.load(access.profile.key)
+        if kept is None:
+            return Outcome(kept=False)
+        failure = None
+        try:
+            await session.revoke()
+        except OAuthKitError as error:
+            failure = error
+        if not isinstance(session.http, httpx.AsyncClient) or not browser:
+            return Outcome(kept=True, failure=failure)
+        return Outcome(kept=True, failure=failure, page=await _page(access, session.http, kept))
+
+
+async def _page(access: Access, http: httpx.AsyncClient, kept: Token) -> str:
+    """Return the server's page for the end of its own session."""
+    found = await access.found(http)
+    return end_session_url(found, id_token=kept.id_token, client_id=access.profile.client_id)

@@ -1,0 +1,153 @@
+"""`oauthkit request`."""
+
+import json
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+import attrs
+import click
+import httpx
+
+from oauthkit.cli.access import Access
+from oauthkit.cli.options import access_to, profile_options
+from oauthkit.cli.outcomes import Ended, Exit, run
+from oauthkit.cli.usage import Command
+from oauthkit.errors import printable
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_OURS: Final = frozenset({"authorization", "host"})
+_BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_FAILED: Final = 400
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """What is sent, and what is shown of the answer."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = attrs.field(repr=False)
+    content: bytes | None = attrs.field(repr=False)
+    include: bool
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "oauthkit request GET https://api.example/report",
+        'oauthkit request POST https://api.example/reports --json \'{"title": "Spring"}\'',
+    ],
+)
+@click.argument("method")
+@click.argument("url")
+@profile_options
+@click.option("-H", "--header", "lines", multiple=True, metavar="'NAME: VALUE'", help="A header.")
+@click.option("-d", "--data", help="A body: a form, or @FILE, or @- for standard input.")
+@click.option("--json", "json_data", help="A body that is JSON; @FILE and @- likewise.")
+@click.option("-i", "--include", is_flag=True, help="Show status and headers before the body.")
+@click.option(
+    "-o", "--output", type=click.File("wb", lazy=True), default="-", help="Where the body goes."
+)
+def request(
+    *,
+    method: str,
+    url: str,
+    profile_name: str | None,
+    config: Path | None,
+    lines: tuple[str, ...],
+    data: str | None,
+    json_data: str | None,
+    include: bool,
+    output: IO[bytes],
+) -> None:
+    """Send a request that carries the token, and print the answer's body.
+
+    The token goes to the origins of the profile and to the server's own, and nowhere else. It is
+    renewed where that is needed. Exit status 1 means that the answer is an error, 4 that it is 429
+    or 503.
+    """
+    headers, content = _headers(lines), None
+    if data is not None and json_data is not None:
+        message = "--data and --json are two bodies, and a request has one"
+        raise click.UsageError(message)
+    if json_data is not None:
+        content = _body(json_data)
+        _check_json(content)
+        headers = {"content-type": "application/json", **headers}
+    elif data is not None:
+        content = _body(data)
+        headers = {"content-type": _FORM, **headers}
+    wanted = Wanted(
+        method=method.upper(), url=url, headers=headers, content=content, include=include
+    )
+    access = access_to(profile_name, config)
+    status = run(partial(_send, access, wanted, output))
+    if status >= _FAILED:
+        message = f"the answer is {_status_line(status)}"
+        raise Ended(message, Exit.TRY_LATER if status in _BUSY else Exit.FAILED)
+
+
+def _headers(lines: tuple[str, ...]) -> dict[str, str]:
+    """Return the headers by name.
+
+    Raises:
+        UsageError: A line is none, or is not the caller's to set.
+    """
+    found: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            message = "a header is 'NAME: VALUE'"
+            raise click.UsageError(message)
+        if name.strip().lower() in _OURS:
+            message = f"{name.strip()} is set by the request itself; leave it out"
+            raise click.UsageError(message)
+        found[name.strip().lower()] = value.strip()
+    return found
+
+
+def _body(text: str) -> bytes:
+    if not text.startswith("@"):
+        return text.encode()
+    with click.open_file(text[1:], "rb") as file:
+        return cast("bytes", file.read())
+
+
+def _check_json(content: bytes) -> None:
+    try:
+        json.loads(content)
+    except ValueError as error:
+        message = f"the body of --json is no JSON: {printable(str(error))}"
+        raise click.UsageError(message) from None
+
+
+async def _send(access: Access, wanted: Wanted, output: IO[bytes]) -> int:
+    """Send the request, print the answer as it comes, and return its status."""
+    options: dict[str, Any] = {"headers": wanted.headers, "content": wanted.content}
+    try:
+        async with (
+            access.session() as session,
+            session.stream(wanted.method, wanted.url, **options) as response,
+        ):
+            if wanted.include:
+                output.write(_head(response))
+            async for chunk in response.aiter_bytes():
+                output.write(chunk)
+            output.flush()
+            return response.status_code
+    except httpx.HTTPError as error:
+        message = f"no answer came: {printable(str(error)) or type(error).__name__}"
+        raise Ended(message, Exit.TRY_LATER) from error
+
+
+def _head(response: httpx.Response) -> bytes:
+    lines = [_status_line(response.status_code)]
+    lines += [f"{name}: {value}" for name, value in response.headers.multi_items()]
+    return "\n".join([*map(printable, lines), "", ""]).encode()
+
+
+def _status_line(status: int) -> str:
+    phrase = next((known.phrase for known in HTTPStatus if known == status), "")
+    return f"{status} {phrase}".strip()

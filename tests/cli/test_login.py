@@ -1,0 +1,143 @@
+"""`oauthkit login`, by a browser and by a code, and the token that it leaves."""
+
+import json
+import shlex
+import sys
+import webbrowser
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import attrs
+import click.testing
+import pytest
+
+from oauthkit import AuthorizationServer
+from oauthkit.cli.browser import open_browser, openable
+from oauthkit.cli.browser_login import check_told_apart
+from oauthkit.cli.profile import Profile
+from oauthkit.errors import ConfigurationError
+from oauthkit.testing import FakeAuthorizationServer
+
+from .conftest import Invoke, Person
+
+
+def test_a_login_leaves_a_profile_and_a_token_that_is_used_and_renewed(
+    invoke: Invoke,
+    fake: FakeAuthorizationServer,
+    person: Person,
+    logged_in: click.testing.Result,
+) -> None:
+    """NA-02: the browser is the resource owner's own, and gets the URL as it is."""
+    assert logged_in.stdout == "logged in as bob, for openid read; the token expires in 60 s\n"
+    assert "the profile 'work' is saved" in logged_in.stderr
+    assert "You are logged in" in person.pages[0].text
+    first = invoke("token").stdout
+    assert first.startswith("access-token-")
+
+    renewed = invoke("token", "--renew", "--json")
+
+    found = json.loads(renewed.stdout)
+    assert found["access_token"] not in first
+    assert found["scope"] == "openid read"
+    assert invoke("token", "--profile", "work").stdout == f"{found['access_token']}\n"
+    assert len(fake.token_requests) == 2
+
+
+def test_a_login_is_public_whatever_secret_was_shipped_and_has_a_challenge(
+    invoke: Invoke,
+    fake: FakeAuthorizationServer,
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """NA-01, NA-10: no option leaves PKCE out, and a secret does not replace it."""
+    fake.client_secret = "shipped-with-the-program"
+    monkeypatch.setenv("REPORTER", "shipped-with-the-program")
+
+    result = invoke(
+        *("login", "--issuer", fake.issuer, "--client-id", "client"),
+        *("--client-secret-env", "REPORTER", "--save", "work"),
+    )
+
+    assert result.exit_code == 0, result.output
+    asked = parse_qs(urlsplit(person.urls[0]).query)
+    assert asked["code_challenge_method"] == ["S256"]
+    assert asked["redirect_uri"][0].startswith("http://127.0.0.1:")
+    assert "code_verifier" in fake.token_requests[0].parameters
+    assert "pkce" not in invoke("login", "--help").stdout.lower()
+    assert "shipped" not in result.output
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "http://auth.example/authorize",
+        "-new-window",
+        "--profile=/tmp",
+        "https://auth.example/a b",
+    ],
+)
+def test_a_url_that_is_no_page_of_a_server_is_not_opened(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """AT-24, NA-02."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    with pytest.raises(ConfigurationError):
+        open_browser(url)
+
+    assert opened == []
+
+
+def test_what_a_shell_would_read_in_a_url_is_escaped() -> None:
+    """AT-24."""
+    hostile = "https://auth.example/a$(id)`id`;'x'|y<z>{}!^\"/authorize?a=1&b=%24&c=~*"
+
+    assert openable(hostile) == (
+        "https://auth.example/a%24%28id%29%60id%60%3B%27x%27%7Cy%3Cz%3E%7B%7D%21%5E%22/authorize"
+        "?a=1&b=%24&c=~*"
+    )
+
+
+def test_the_browser_gets_the_url_as_one_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AT-24, NA-02: also a browser that the user has named by a command."""
+    seen = tmp_path / "seen"
+    script = f"import json, sys; json.dump(sys.argv[1:], open({str(seen)!r}, 'w'))"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} %s"
+    browser = webbrowser.get(command)
+    monkeypatch.setattr("webbrowser.open", browser.open)
+
+    open_browser("https://auth.example/authorize?a=$(touch x)&b=1".replace(" ", "%20")).join(20)
+
+    assert json.loads(seen.read_text()) == [
+        "https://auth.example/authorize?a=%24%28touch%20x%29&b=1"
+    ]
+
+
+def test_no_browser_at_all_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_url: str) -> bool:
+        raise webbrowser.Error
+
+    monkeypatch.setattr("webbrowser.open", none)
+
+    open_browser("https://auth.example/authorize").join(20)
+
+
+def test_callbacks_of_servers_that_do_not_say_who_they_are_need_paths_of_their_own() -> None:
+    """NA-06."""
+    silent = AuthorizationServer("https://one.example/token", issuer="https://one.example")
+    speaking = attrs.evolve(silent, authorization_response_iss_parameter_supported=True)
+    one = Profile(name="one", client_id="app", issuer="https://one.example")
+    two = Profile(name="two", client_id="app", issuer="https://two.example")
+    shared = "http://127.0.0.1:8400/callback"
+    here, there = (attrs.evolve(profile, redirect_uri=shared) for profile in (one, two))
+
+    check_told_apart(silent, one, [two])
+    check_told_apart(silent, here, [two])
+    check_told_apart(speaking, here, [there])
+    with pytest.raises(ConfigurationError, match="'two' of another server has the same path"):
+        check_told_apart(silent, here, [two, there])
