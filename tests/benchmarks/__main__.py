@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 import httpx
 
-from . import crowds, fetching, imports, overhead, sockets, stores, verifying
+from . import crowds, fetching, imports, middleware, overhead, sockets, stores, verifying
 from .figures import Figure, table
 
 
@@ -45,6 +45,7 @@ def _figures() -> list[Figure]:
         *asyncio.run(overhead.measure()),
         *asyncio.run(verifying.measure()),
         *asyncio.run(sockets.measure()),
+        *asyncio.run(middleware.measure()),
         *asyncio.run(crowds.measure()),
         *asyncio.run(stores.measure()),
     ]

@@ -1,4 +1,4 @@
-"""Real loopback sockets: a burst through a default session, and throughput of four HTTP clients."""
+"""Real loopback sockets: a burst through a default session, and throughput of HTTP clients."""
 
 import asyncio
 import statistics
@@ -12,6 +12,8 @@ import aiohttp
 import httpx
 import httpx2
 from httpx_aiohttp import AiohttpTransport
+
+from oauthkit.integrations.aiohttp import token_middleware
 
 from .figures import Figure
 from .overhead import session_over
@@ -47,7 +49,7 @@ Status = Callable[[], Awaitable[int]]
 
 async def measure() -> list[Figure]:
     """Return all figures of this module."""
-    async with _server() as url:
+    async with server() as url:
         failures, seconds = await _burst(url)
         return [
             Figure(f"failures among {BURST} requests at once", failures, limit=0),
@@ -57,7 +59,8 @@ async def measure() -> list[Figure]:
 
 
 @asynccontextmanager
-async def _server() -> AsyncGenerator[str]:
+async def server() -> AsyncGenerator[str]:
+    """Run a server that wants the token of a session, and give its URL."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVER), stdout=asyncio.subprocess.PIPE
     )
@@ -120,14 +123,25 @@ async def _contenders(stack: AsyncExitStack, url: str) -> dict[str, Status]:
         session = session_over(await stack.enter_async_context(client()), base_url=url)
         get = (await stack.enter_async_context(session)).get
         contenders[f"a session over {name}"] = _status_of(get)
-    alone = await stack.enter_async_context(aiohttp.ClientSession(headers=HEADER))
+    session = await stack.enter_async_context(session_over(base_url=url))
+    with_token = token_middleware(session)
+    for name, own in {
+        "aiohttp": aiohttp.ClientSession(headers=HEADER),
+        "aiohttp with token_middleware": aiohttp.ClientSession(middlewares=(with_token,)),
+    }.items():
+        contenders[name] = by_aiohttp(await stack.enter_async_context(own), url)
+    return contenders
 
-    async def with_aiohttp() -> int:
-        async with alone.get(f"{url}/report") as answer:
+
+def by_aiohttp(client: aiohttp.ClientSession, url: str) -> Status:
+    """Return what calls by a client of aiohttp itself."""
+
+    async def status() -> int:
+        async with client.get(f"{url}/report") as answer:
             await answer.read()
             return answer.status
 
-    return contenders | {"aiohttp": with_aiohttp}
+    return status
 
 
 def _status_of(get: Callable[[str], Awaitable[Any]]) -> Status:

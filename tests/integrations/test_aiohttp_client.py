@@ -26,7 +26,7 @@ from oauthkit import (
     ReauthorizationRequired,
     Rejection,
 )
-from oauthkit.integrations.aiohttp import client, token_middleware
+from oauthkit.integrations.aiohttp import client, messages, token_middleware
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing import FakeAuthorizationServer, LoopbackServer
 
@@ -348,7 +348,8 @@ async def test_a_token_that_is_new_at_the_next_hop_is_what_is_judged_there() -> 
 async def test_this_machine_is_asked_past_all_proxies() -> None:
     fake = FakeAuthorizationServer()
     async with calling(fake) as place, LoopbackServer(fake.app()) as proxy:
-        assert await place.get(proxy=proxy.url) == 200
+        for _ in range(2):
+            assert await place.get(proxy=proxy.url) == 200
         assert proxy.connections == 0
 
 
@@ -627,7 +628,11 @@ async def calling_alone(
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02], ids=["large", "dripping"])
-async def test_a_long_401_is_not_read_and_its_connection_is_free(pause: float) -> None:
+async def test_a_long_401_is_not_read_and_its_connection_is_free(
+    pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not pause:
+        monkeypatch.setattr(messages, "_SECONDS_TO_READ", 60)
     api = Api(head(LARGE), LARGE, pause)
     async with calling_alone(api) as place:
         assert await place.get() == 200
@@ -661,6 +666,48 @@ async def test_a_401_is_whole_where_there_was_no_other_token() -> None:
                 read = response.content.read if streamed else response.read
                 assert (response.status, await read()) == (401, b"x" * 900)
         assert api.tokens == [b"1"]
+
+
+async def test_a_long_401_is_asked_for_again_where_there_was_no_other_token() -> None:
+    """Its connection was needed; the caller has a whole one all the same."""
+    fake = FakeAuthorizationServer(extra={"access_token": "always-1"})
+    api = Api(head(300_000), 300_000)
+    async with calling_alone(api, fake) as place:
+        fake.advance(1)
+        assert await place.get() == 200
+    assert api.tokens == [b"1", b"1"]
+
+
+@pytest.mark.skipif(
+    aiohttp.__version__ < "3.14", reason="aiohttp 3.13 leaves an exception of such an upload behind"
+)
+async def test_a_401_that_comes_before_all_was_sent_ends_the_upload() -> None:
+    received, body = 0, b"x" * 20_000_000
+
+    async def refusing(stream: SocketStream) -> None:
+        nonlocal received
+        async with stream:
+            request = await stream.receive()
+            if b"access-token-1" in request:
+                await stream.send(head(0))
+                await anyio.sleep_forever()
+            received -= request.index(b"\r\n\r\n") + 4
+            while received + len(request) < len(body):
+                received += len(request)
+                request = await stream.receive()
+            received += len(request)
+            await stream.send(OK)
+
+    fake = FakeAuthorizationServer()
+    async with (
+        answering(refusing) as url,
+        fake.session(base_url=url) as session,
+        aiohttp.ClientSession(middlewares=(token_middleware(session),)) as http,
+    ):
+        await session.token()
+        with anyio.fail_after(10), pytest.warns(ResourceWarning, match="large body"):
+            assert await Place(url, session, http).call("PUT", data=body) == 200
+    assert received == len(body)
 
 
 async def test_a_401_that_is_cut_is_as_good_as_one_that_was_read() -> None:

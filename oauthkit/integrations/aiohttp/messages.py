@@ -5,8 +5,8 @@ and to close it unread costs the next request a new connection. So a short one i
 the caller; a long or slow one is closed.
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from http.cookies import Morsel
 from typing import Final
 
@@ -20,7 +20,6 @@ from oauthkit.protocol.messages import Origin
 
 _MOST_KEPT: Final = 16_384
 _SECONDS_TO_READ: Final = 1.0
-_WEB_SOCKETS: Final = {"http": "ws", "https": "wss"}
 _HANDSHAKES: Final = {"ws": "http", "wss": "https"}
 
 
@@ -48,7 +47,6 @@ async def release(request: ClientRequest, response: ClientResponse) -> bool:
             response.close()
     if content is not None:
         response.content = _stream(request, content)
-    await request.close()  # an answer may come before its request was sent whole
     return content is not None
 
 
@@ -105,13 +103,13 @@ def _pair(cookie: Morsel[str]) -> str:
 # URLs; a web socket begins by a request of HTTP
 
 
-def named(origins: Iterable[Origin]) -> frozenset[tuple[str, str | None, int | None]]:
-    """Return origins as the URLs of aiohttp give them, those of web sockets too."""
-    return frozenset(
-        (scheme, origin.host, origin.port)
-        for origin in origins
-        for scheme in (origin.scheme, _WEB_SOCKETS[origin.scheme])
-    )
+@lru_cache
+def named(origins: frozenset[Origin]) -> frozenset[tuple[str, str | None, int | None]]:
+    """Return origins as the URLs of aiohttp give them.
+
+    The sessions of all keys have the same ones, and a middleware may be made for every call.
+    """
+    return frozenset((origin.scheme, origin.host, origin.port) for origin in origins)
 
 
 def as_http(url: URL) -> str:
