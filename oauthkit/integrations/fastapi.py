@@ -7,15 +7,22 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Generic, Unpack
 
+import attrs
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocketException
 from fastapi.openapi.models import APIKey
 from fastapi.security.base import SecurityBase
 from starlette import status
 from starlette.requests import HTTPConnection
+from starlette.routing import NoMatchFound
 
 from oauthkit.errors import OAuthKitError
-from oauthkit.integrations.starlette import login_request, login_response, login_routes
-from oauthkit.login import LoginFlow, LoginReply, LoginSettings, Visitor
+from oauthkit.integrations.starlette import (
+    login_name,
+    login_request,
+    login_response,
+    login_routes,
+)
+from oauthkit.login import LoginFlow, LoginReply, LoginRequest, LoginSettings, Visitor
 from oauthkit.login.lifespan import opened
 from oauthkit.session import AsyncTokenSession, R
 
@@ -65,13 +72,28 @@ class VisitorDependency(SecurityBase, Generic[R]):
             if visitor is not None:
                 response.headers["Cache-Control"] = "no-store"
             elif self._required:
-                raise _instead(connection, self._flow.challenge(request))
+                raise _instead(
+                    connection, self._flow.challenge(self._at_login(request, connection))
+                )
             yield visitor
         except OAuthKitError as error:
-            reply = self._flow.answer(request, error)
+            reply = self._flow.answer(self._at_login(request, connection), error)
             if reply is None:
                 raise
             raise _instead(connection, reply) from error
+
+    def _at_login(self, request: LoginRequest, connection: HTTPConnection) -> LoginRequest:
+        """Return a request with the root of the application that has the routes of the login.
+
+        It may be another one than has the route. A mount that has a name hides what is below it.
+        """
+        scope = connection.scope
+        try:
+            path: str = scope["router"].url_path_for(login_name(self._flow))
+        except NoMatchFound:
+            return request
+        mounted = path.removesuffix(self._flow.site.login_path)
+        return attrs.evolve(request, root=scope.get("app_root_path", request.root) + mounted)
 
 
 class Login(Generic[R]):
@@ -100,8 +122,7 @@ class Login(Generic[R]):
                 return (await visitor.session.get("/inbox")).json()
 
     The router has `GET /auth/login?return_to=…`, `GET` and `POST /auth/callback`,
-    `POST /auth/logout` and `POST /auth/backchannel-logout`. It and the routes with visitors belong
-    to one application, which may be mounted in another one.
+    `POST /auth/logout` and `POST /auth/backchannel-logout`.
 
     Args:
         session: The application's session: with a store, and a key that is the application's own,

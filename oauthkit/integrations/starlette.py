@@ -40,11 +40,16 @@ def login_routes(flow: LoginFlow[Any]) -> list[BaseRoute]:
     """
     site = flow.site
     return [
-        Route(site.login_path, _route(flow.start), methods=["GET"]),
+        Route(site.login_path, _route(flow.start), methods=["GET"], name=login_name(flow)),
         Route(site.redirect_path, _route(flow.finish), methods=["GET", "POST"]),
         Route(site.logout_path, _route(flow.logout), methods=["POST"]),
         Route(site.backchannel_logout_path, _route(flow.backchannel_logout), methods=["POST"]),
     ]
+
+
+def login_name(flow: LoginFlow[Any]) -> str:
+    """Return the name of the route where a login begins, for `url_path_for`."""
+    return f"login of {flow.cookie}"
 
 
 def login_request(connection: HTTPConnection, body: bytes = b"") -> LoginRequest:

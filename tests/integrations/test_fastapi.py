@@ -451,6 +451,33 @@ async def test_an_application_may_be_mounted_in_another_one() -> None:
             assert (await browser.get("/shop/inbox/")).status_code == 200
 
 
+async def test_an_application_may_be_mounted_in_the_one_with_the_login() -> None:
+    async with site() as here, here.browser() as browser:
+        inner = FastAPI()
+        add_routes(here, inner)
+        here.app.mount("/api", inner)
+        page = await browser.get("/api/inbox/%2F?x")
+        program = await browser.get("/api/inbox/", headers=PROGRAM)
+        done = await browser.get(await here.begin(browser, page.headers["location"]))
+
+        assert page.headers["location"] == LOGIN + "%2Fapi%2Finbox%2F%252F%3Fx"
+        assert program.json()["detail"].endswith(" /auth/login")
+        assert done.headers["location"] == "/api/inbox/%2F?x"
+        assert (await browser.get("/api/inbox/")).status_code == 200
+
+
+async def test_a_proxy_may_take_a_path_off() -> None:
+    """As `uvicorn --root-path /shop` says that one does."""
+    async with site() as here:
+        transport: Any = httpx.ASGITransport(here.app, root_path="/shop")
+        async with httpx.AsyncClient(transport=transport, base_url=SITE, headers=PAGE) as browser:
+            away = await browser.get("/shop/inbox/1")
+            begun = await browser.get(away.headers["location"])
+
+    assert away.headers["location"] == "/shop/auth/login?return_to=%2Fshop%2Finbox%2F1"
+    assert "redirect_uri=https%3A%2F%2Fapp.example%2Fshop%2Fauth" in begun.headers["location"]
+
+
 def test_a_login_takes_what_a_flow_takes() -> None:
     taken = inspect.signature(LoginFlow).parameters.keys() - {"session", "wishes"}
 
