@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -29,6 +30,7 @@ from oauthkit import (
 from oauthkit.integrations.aiohttp import client, messages, token_middleware
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing import FakeAuthorizationServer, LoopbackServer
+from oauthkit.testing.conversion import LostAnswerError
 
 OK: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 LARGE: Final = 50_000_000
@@ -46,6 +48,10 @@ def sent_tokens(fake: FakeAuthorizationServer) -> list[str | None]:
 
 def bearer(*numbers: int) -> list[str]:
     return [f"Bearer access-token-{number}" for number in numbers]
+
+
+def failing(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(500)
 
 
 def unauthorized(request: httpx.Request) -> httpx.Response:
@@ -155,6 +161,19 @@ async def test_a_failing_renewal_is_an_error_of_ours() -> None:
             await place.get()
 
 
+async def test_an_error_of_aiohttps_own_shows_no_token() -> None:
+    """It has the headers of its request."""
+    fake = FakeAuthorizationServer()
+    async with calling(fake, failing) as place:
+        for _ in range(2):
+            with pytest.raises(aiohttp.ClientResponseError) as caught:
+                await place.get(raise_for_status=True)
+            told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+            assert caught.value.request_info.headers["authorization"] == "Bearer access-token-1"
+            assert "access-token" not in repr(caught.value)
+            assert "access-token" not in "".join(told.format())
+
+
 async def test_a_closed_session_lends_nothing_any_more() -> None:
     fake = FakeAuthorizationServer()
     async with calling(fake) as place:
@@ -261,6 +280,26 @@ async def test_a_redirect_to_another_origin_loses_the_token(status: int) -> None
             assert await place.get(headers={"authorization": "Basic own"}) == 401
     assert [request.headers.get("authorization") for request in seen] == [None] * 4
     assert len(fake.token_requests) == 1
+
+
+async def test_a_hop_that_aiohttp_tries_again_is_still_one_of_a_redirect() -> None:
+    """It does so once where a connection is cut, and calls the middleware anew."""
+    seen: list[str | None] = []
+
+    async def elsewhere(request: HTTPRequest) -> HTTPResponse:
+        seen.append(request.headers.get("authorization"))
+        if len(seen) == 1:
+            raise LostAnswerError
+        return HTTPResponse(200)
+
+    def api(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"location": other.url})
+
+    fake = FakeAuthorizationServer()
+    async with LoopbackServer(elsewhere) as other, calling(fake, api) as place:
+        assert await place.get() == 200
+        assert vars_of(place)["_redirected"] == {}
+    assert seen == [None, None]
 
 
 async def test_a_call_that_was_led_away_does_not_take_the_token_up_again() -> None:
