@@ -33,3 +33,14 @@ def test_every_page_is_in_the_index_once() -> None:
     assert sorted(listed) == sorted(
         ["reference/index", *(page.stem for page in DOCS.glob("*.md") if page.stem != "index")]
     )
+
+
+def test_no_diagram_has_a_semicolon() -> None:
+    """It would end the statement, and the diagram with it: Mermaid shows an error in its place."""
+    pages = [page.read_text(encoding="utf-8") for page in DOCS.glob("*.md")]
+    diagrams = [
+        text for page in pages for text in re.findall(r"```mermaid\n(.*?)```", page, re.DOTALL)
+    ]
+
+    assert len(diagrams) >= 4
+    assert [text for text in diagrams if ";" in text] == []
