@@ -225,6 +225,16 @@ def test_another_time_at_the_server_is_told_to_who_signs(
     assert (f"or give clock_offset={ahead:.0f}; else look at" in str(error)) is hinted
 
 
+def test_a_way_that_the_server_does_not_list_is_told_before_its_clock() -> None:
+    error = InvalidClient("invalid_client", status_code=401)
+    server = attrs.evolve(SERVER, token_endpoint_auth_methods_supported=("client_secret_basic",))
+    client_auth = PrivateKeyJWT("a", Key(), None, "b")
+    advise(error, client_auth, endpoint="https://auth.example/x", server=server, ahead=60.0)
+
+    assert "the server lists client_secret_basic" in str(error)
+    assert "clock" not in str(error)
+
+
 def test_an_endpoint_with_a_list_of_its_own_has_that_one_named() -> None:
     server = attrs.evolve(SERVER, **LISTED, revocation_endpoint_auth_methods_supported=("other",))
     hints: list[str | None] = []

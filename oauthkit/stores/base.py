@@ -51,7 +51,7 @@ class Lease(Protocol):
         ...
 
     async def delete(self) -> None:
-        """Forget the token, as at a logout; nothing can be saved under this lease then.
+        """Forget the token, as at a logout; the lease ends by that, as `held` says at once.
 
         What is deleted is what `load` of this lease gave, or what it saved. A lease without this
         method, as it was before there was one, is looked at just before `TokenStore.delete` is

@@ -237,6 +237,7 @@ class LeaseContract(ABC):
                 async with holding(store, "ada") as first:
                     require_same(await first.lease.load(), token, "load in a lease")
                     await require_deletion(first.lease)
+                    require(not first.lease.held, "a lease ends as its token is deleted")
                     require_same(await store.load("ada"), None, "load after the deletion")
                     await require_refusal(first.lease)
                     await self._free(store, "ada")

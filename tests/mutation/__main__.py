@@ -51,7 +51,7 @@ DECISIONS: Final = (
 )
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     "state": DECISIONS,
-    "effects": DECISIONS,
+    "effects": (*DECISIONS, "renewal/test_effects"),
     "script": DECISIONS,
     "policy": DECISIONS,
     "spent": DECISIONS,

@@ -16,6 +16,7 @@ from oauthkit.renewal.effects import (
     Answered,
     Ask,
     Broken,
+    Delete,
     Done,
     Effect,
     Ended,
@@ -253,6 +254,20 @@ async def test_a_store_in_trouble_is_an_outcome(stage: Stage, what: str, how: st
     assert len(failed) == 1
     assert isinstance(failed[0].error, StoreError)
     assert failed[0].held is (what in {"lease.load", "save"})
+
+
+@pytest.mark.parametrize("leased", [True, False])
+async def test_what_was_not_looked_at_is_deleted_only_where_that_is_wanted(
+    stage: Stage, *, leased: bool
+) -> None:
+    async def log_in() -> None:
+        await ShakyStore.save(stage.store, "k", TOKEN)
+
+    stage.store.before["lease.load"] = log_in
+    outcomes = await stage.done(TakeLease(), LookAgain(), Delete(leased=leased), GiveBack(), Look())
+    assert outcomes[2:] == (
+        [Overtaken(), Done(), Stored(TOKEN)] if leased else [Done(), Done(), Stored(None)]
+    )
 
 
 @pytest.mark.parametrize("what", ["load", "lease", "lease.load", "save"])

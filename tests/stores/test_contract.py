@@ -1,8 +1,13 @@
 """The contract, over every store of ours."""
 
 import gc
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -11,7 +16,8 @@ import coredis
 import pytest
 import redis.asyncio
 
-from oauthkit.stores.base import TokenStore
+from oauthkit.protocol.token import Token
+from oauthkit.stores.base import TokenStore, WatchedStore
 from oauthkit.stores.memory import MemoryStore
 from oauthkit.stores.redis import RedisStore
 from oauthkit.stores.sealed import SealedStore
@@ -192,3 +198,42 @@ class TestSealedRedisStore(TestRedisStoreOnAFakeOfRedisPy):
         clock = self.server.clock.monotonic
         store = RedisStore(client, lease_seconds=lease_seconds, clock=clock)
         return nullcontext(SealedStore(store, KEYS))
+
+
+class Keeper:
+    """Keep a copy of every token, and hear when one is to be forgotten."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def forget(self, key: str, /) -> None:
+        self.heard.append(key)
+
+    def in_use(self, _key: str, /) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "redis", "sealed"])
+async def test_who_keeps_copies_hears_of_logins_and_logouts_also_of_those_under_a_lease(
+    kind: str, tmp_path: Path, fake_redis: FakeRedisServer
+) -> None:
+    """A renewal is no news to them: it is theirs."""
+    make: dict[str, Callable[[], WatchedStore]] = {
+        "memory": MemoryStore,
+        "sqlite": lambda: SQLiteStore(tmp_path / "tokens.db"),
+        "redis": lambda: RedisStore(cast("Any", FakeRedisPy(fake_redis))),
+        "sealed": lambda: SealedStore(MemoryStore(), KEYS),
+    }
+    keeper, store = Keeper(), cast("Any", make[kind]())
+    store.watch(keeper)
+    async with AsyncExitStack() as stack:
+        if isinstance(store, SQLiteStore):
+            await stack.enter_async_context(store)
+        await store.save("login", Token("one"))
+        async with store.lease("login") as lease:
+            await lease.save(Token("two"))
+        await store.delete("logout")
+        async with store.lease("logout under a lease") as lease:
+            await lease.delete()
+
+    assert keeper.heard == ["login", "logout", "logout under a lease"]
