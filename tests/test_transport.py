@@ -382,7 +382,7 @@ def body(library: ModuleType, chunks: Chunks) -> Any:
 
 
 @pytest.mark.filterwarnings(  # httpx 0.28 leaves its own inner generator to trio's collector
-    "ignore:Exception ignored in.*async_generator:pytest.PytestUnraisableExceptionWarning"
+    "ignore:Exception ignored .*async_generator:pytest.PytestUnraisableExceptionWarning"
 )
 async def test_an_oversized_answer_is_refused_before_it_is_read_whole(library: ModuleType) -> None:
     """AT-52: without a Content-Length."""

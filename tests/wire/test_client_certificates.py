@@ -204,7 +204,7 @@ async def test_a_client_is_known_by_the_certificate_of_its_connection(
 
 @pytest.mark.filterwarnings(
     # httpx 0.28 leaves the inner generators of a request that failed to trio's collector
-    "ignore:Exception ignored in.*async_generator:pytest.PytestUnraisableExceptionWarning"
+    "ignore:Exception ignored .*async_generator:pytest.PytestUnraisableExceptionWarning"
 )
 async def test_without_its_certificate_a_client_is_told_that_one_is_wanted(files: Files) -> None:
     """MT-01: and it does not go where everybody does."""

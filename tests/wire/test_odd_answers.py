@@ -52,7 +52,7 @@ async def error_of(client: Any, base: str, ask: Ask, url: str, **options: Any) -
 
 
 @pytest.mark.filterwarnings(  # httpx leaves the inner generators of an answer to trio's collector
-    "ignore:Exception ignored in.*async_generator:pytest.PytestUnraisableExceptionWarning"
+    "ignore:Exception ignored .*async_generator:pytest.PytestUnraisableExceptionWarning"
 )
 @ASKING
 @pytest.mark.parametrize("name", ODD)

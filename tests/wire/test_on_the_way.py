@@ -199,7 +199,7 @@ def note_connections(peer: Peer, noted: list[int]) -> None:
 
 
 @pytest.mark.filterwarnings(  # anyio drops a connection that is there just as the time ends
-    r"ignore:Exception ignored in.*socket\.socket:pytest.PytestUnraisableExceptionWarning"
+    r"ignore:Exception ignored .*socket\.socket:pytest.PytestUnraisableExceptionWarning"
 )
 @pytest.mark.parametrize("answer", [None, b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])
 async def test_a_proxy_that_opens_no_tunnel_sent_nothing(traced: Way, answer: bytes | None) -> None:

@@ -39,7 +39,7 @@ Talk = Callable[[ByteStream], Awaitable[None]]
 
 LEFT_TO_THE_COLLECTOR: Final = pytest.mark.filterwarnings(
     # httpx 0.28 leaves the inner generators of an answer that is given up to trio's collector
-    "ignore:Exception ignored in.*async_generator:pytest.PytestUnraisableExceptionWarning"
+    "ignore:Exception ignored .*async_generator:pytest.PytestUnraisableExceptionWarning"
 )
 
 
