@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+import anyio
 import attrs
 import click.testing
 import pytest
@@ -57,6 +58,18 @@ REPORT = Report(
 
 def invoke(*arguments: str) -> click.testing.Result:
     return click.testing.CliRunner().invoke(oauthkit, ["demo", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make each call of the crowd wait first: what is shown of many calls, a few show as well."""
+    call = lines.Line.timed_call
+
+    async def later(self: lines.Line) -> None:
+        await anyio.sleep(0.1)
+        await call(self)
+
+    monkeypatch.setattr(lines.Line, "timed_call", later)
 
 
 def ignored(progress: Progress) -> None:
@@ -149,6 +162,8 @@ async def test_a_failed_call_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(demo, "documented_ways", two_ways)
     monkeypatch.setattr(lines.GuardedSystem, "answer", refused)
+    monkeypatch.setattr(Plan, "seconds", 0.3)
+    monkeypatch.setattr(Plan, "patience", 0.3)
 
     report = await run_demo(attrs.evolve(SMALL, crowd=4), ignored)
 

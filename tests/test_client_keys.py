@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 import pytest
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from oauthkit import (
     AuthorizationServer,
@@ -26,6 +26,7 @@ from oauthkit.protocol.certificate import certificate_chain, certificate_thumbpr
 from oauthkit.protocol.compact import SignedToken, read_signed
 from oauthkit.protocol.keys import PublicKey
 from oauthkit.protocol.token_endpoint import build_token_request
+from tests.rsa_keys import RSA
 
 VECTORS = Path(__file__).parent / "vectors"
 URN = json.loads((VECTORS / "rfc7523.json").read_text())["client_assertion_type"]["value"]
@@ -38,7 +39,6 @@ CERTIFICATE = (
 SERVER = AuthorizationServer("https://auth.example/token", issuer="https://auth.example")
 SECRET = "canary-of-a-secret-with-32-bytes!"
 EC = ECKey.generate_key("P-256")
-RSA = RSAKey.generate_key(2048)
 PEM = EC.as_pem(private=True)
 NOW = 1_795_000_000.75
 """A time between two seconds."""

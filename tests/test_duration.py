@@ -44,11 +44,11 @@ def test_why_a_test_got_a_second_try_is_told_by_its_end() -> None:
     assert len(told) < MOST_SHOWN + 100
 
 
-@pytest.mark.parametrize("limit, warned", [("0", True), ("59", False)])
-def test_pytest_shows_it(limit: str, *, warned: bool) -> None:
+@pytest.mark.parametrize("limit, processes, warned", [("0", "1", True), ("59", "0", False)])
+def test_pytest_shows_it(limit: str, processes: str, *, warned: bool) -> None:
     """What one of its processes runs is shown by the one that a person looks at."""
     test = "tests/protocol/test_pkce.py"
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", processes, "-p", "no:cacheprovider"]
 
     done = subprocess.run(  # noqa: S603 - our own tests
         [*command, f"--slow-after={limit}", test],

@@ -10,7 +10,7 @@ import anyio
 import attrs
 import httpx
 import pytest
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey
 
 from oauthkit import (
     AuthorizationServer,
@@ -26,10 +26,10 @@ from oauthkit.jose.issuing import encrypted_jwt, new_key
 from oauthkit.protocol.jwt import compact, signing_input
 from oauthkit.testing import FakeAuthorizationServer
 from oauthkit.testing.id_tokens import Draft
+from tests.rsa_keys import OTHER_RSA, RSA
 from tests.tokens import base64url, public_key, shown
 
-RSA, EC = RSAKey.generate_key(2_048), ECKey.generate_key("P-256")
-ATTACKER = RSAKey.generate_key(2_048)
+EC = ECKey.generate_key("P-256")
 
 
 @attrs.define
@@ -122,7 +122,7 @@ async def test_a_signature_that_is_not_by_the_key_it_names_causes_no_further_fet
 ) -> None:
     """JO-11: the key is there, so there is nothing to look for."""
     draft = world.draft()
-    draft.key = ATTACKER
+    draft.key = OTHER_RSA
 
     await world.refused(draft.signed(), "the signature of the ID Token is not good")
     assert world.fetched == 1
@@ -255,8 +255,8 @@ async def test_a_secret_that_is_too_short_for_a_mac_is_a_setting_that_cannot_wor
 @pytest.mark.parametrize(
     "header",
     [
-        {"jwk": ATTACKER.as_dict(private=False)},
-        {"jwk": {**ATTACKER.as_dict(private=False), "kid": "key-1"}},
+        {"jwk": OTHER_RSA.as_dict(private=False)},
+        {"jwk": {**OTHER_RSA.as_dict(private=False), "kid": "key-1"}},
         {"jku": "https://evil.example/jwks"},
         {"x5u": "https://evil.example/cert"},
         {"x5c": ["MIIB"]},
@@ -270,7 +270,7 @@ async def test_a_key_that_comes_with_the_token_is_neither_used_nor_fetched(
     """JO-03, AT-35, AT-38."""
     draft = world.draft()
     draft.header.update(header)
-    draft.key = ATTACKER
+    draft.key = OTHER_RSA
 
     await world.refused(draft.signed(), "the signature of the ID Token is not good")
     assert world.fake.api_requests == []  # what goes to another host would be there
@@ -358,7 +358,7 @@ async def test_where_encryption_is_registered_both_layers_are_needed(world: Worl
     await world.refused(draft.signed(), "is not encrypted, and is reg", client_metadata=metadata)
     for inner in (_json(draft.claims).decode(), unsigned("none")(draft), sealed(draft.signed())):
         await world.refused(sealed(inner), "parts|is signed by|encrypted", client_metadata=metadata)
-    draft.key = ATTACKER
+    draft.key = OTHER_RSA
     await world.refused(sealed(draft.signed()), "the signature of", client_metadata=metadata)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from joserfc.jwk import RSAKey
 
 from oauthkit import (
     AuthorizationServer,
@@ -24,6 +23,7 @@ from oauthkit.jose.issuing import encrypted_jwt, new_key
 from oauthkit.protocol.jwt import compact, signing_input
 from oauthkit.testing import FakeAuthorizationServer
 from oauthkit.testing.id_tokens import Draft
+from tests.rsa_keys import RSA
 from tests.tokens import shown
 
 
@@ -161,7 +161,7 @@ async def test_an_id_token_ends_no_visit_and_a_logout_token_lets_nobody_in(world
 
 async def test_what_was_registered_for_id_tokens_is_so_for_logout_tokens(world: World) -> None:
     """BL-05."""
-    fake, key = world.fake, RSAKey.generate_key(2_048)
+    fake, key = world.fake, RSA
     metadata = ClientMetadata(
         id_token_signed_response_alg="ES256",
         id_token_encrypted_response_alg="RSA-OAEP",

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, OctKey
 
 from oauthkit import ClientMetadata, ConfigurationError, InvalidJWT
 from oauthkit.jose.decrypting import ENCRYPTIONS, KEY_TYPES, Decryption
 from oauthkit.jose.issuing import encrypted_jwt
+from tests.rsa_keys import OTHER_RSA, RSA
 from tests.tokens import base64url, shown, written
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 JOSE = json.loads((VECTORS / "rfc7520.json").read_text())
 JWT = json.loads((VECTORS / "rfc7519.json").read_text())
-RSA = RSAKey.generate_key(2_048)
 EC = ECKey.generate_key("P-256")
 INNER = written({"alg": "RS256"})
 OPENS = {"algorithm": "RSA-OAEP", "encryption": "A128GCM"}
@@ -95,7 +95,7 @@ def test_what_is_not_encrypted_is_not_opened(text: str) -> None:
 
 
 def test_the_one_key_of_several_that_opens_it_is_found() -> None:
-    others = [jwk(RSAKey.generate_key(2_048)), jwk(EC)]
+    others = [jwk(OTHER_RSA), jwk(EC)]
 
     assert opened(sealed(), *others, RSA.as_pem(private=True)) == INNER
     with pytest.raises(InvalidJWT, match="none of decryption_keys="):
@@ -152,7 +152,7 @@ def test_what_was_opened_is_still_to_be_looked_at_and_is_not_shown() -> None:
     assert repr(inner) == "'***'"
     assert "RSAKey" not in repr(Decryption.of([jwk(RSA)], **OPENS))
     with pytest.raises(InvalidJWT) as caught:
-        opened(sealed(), jwk(RSAKey.generate_key(2_048)))
+        opened(sealed(), jwk(OTHER_RSA))
     assert jwk(RSA)["d"] not in shown(caught.value)
     with pytest.raises(ConfigurationError) as misgiven:
         opened(sealed(), {"kty": "RSA", "d": jwk(RSA)["d"]})

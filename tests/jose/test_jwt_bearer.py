@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey
 
 from oauthkit import (
     AnonymousClient,
@@ -21,6 +21,7 @@ from oauthkit import (
 )
 from oauthkit.protocol.client_auth import ClientAuth
 from tests.asking import token_request
+from tests.rsa_keys import RSA
 
 SERVER = AuthorizationServer("https://auth.example/token", issuer="https://auth.example")
 KEY = ECKey.generate_key("P-256", {"kid": "k1"})
@@ -115,7 +116,7 @@ async def test_what_is_not_said_is_the_client_and_the_server() -> None:
 
 
 async def test_a_key_is_a_pem_a_jwk_or_whatever_signs() -> None:
-    pem = RSAKey.generate_key(2048).as_pem(private=True)
+    pem = RSA.as_pem(private=True)
     text = str((await ready(JWTBearer(key=pem))).parameters()["assertion"])
     head = text.partition(".")[0]
     assert json.loads(urlsafe_b64decode(head + "=="))["alg"] == "RS256"

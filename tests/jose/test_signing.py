@@ -14,13 +14,13 @@ from joserfc.jws import JWSRegistry
 from oauthkit import ConfigurationError
 from oauthkit.jose.signing import KeySigner
 from oauthkit.jose.thumbprint import jwk_thumbprint
+from tests.rsa_keys import RSA
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 JWS = json.loads((VECTORS / "rfc7515.json").read_text())
 EDDSA = json.loads((VECTORS / "rfc8037.json").read_text())["signing"]
 THUMBPRINTS = json.loads((VECTORS / "rfc7638.json").read_text())
 
-RSA = RSAKey.generate_key(2048)
 P256 = ECKey.generate_key("P-256")
 ED25519 = OKPKey.generate_key("Ed25519")
 
