@@ -76,7 +76,7 @@ class VisitorDependency(SecurityBase, Generic[R]):
                     connection, self._flow.challenge(self._at_login(request, connection))
                 )
             yield visitor
-        except OAuthKitError as error:
+        except (OAuthKitError, ExceptionGroup) as error:
             reply = self._flow.answer(self._at_login(request, connection), error)
             if reply is None:
                 raise

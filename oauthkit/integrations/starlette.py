@@ -12,10 +12,12 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from oauthkit.kinds import checked
 from oauthkit.login import LoginFlow, LoginReply, LoginRequest
 from oauthkit.login.messages import LONGEST_BODY
 
 
+@checked
 def login_routes(flow: LoginFlow[Any]) -> list[BaseRoute]:
     """Return the routes of a login.
 
@@ -47,11 +49,13 @@ def login_routes(flow: LoginFlow[Any]) -> list[BaseRoute]:
     ]
 
 
+@checked
 def login_name(flow: LoginFlow[Any]) -> str:
     """Return the name of the route where a login begins, for `url_path_for`."""
     return f"login of {flow.cookie}"
 
 
+@checked
 def login_request(connection: HTTPConnection, body: bytes = b"") -> LoginRequest:
     """Return what was asked, by a request or by a WebSocket that is opened.
 
@@ -76,6 +80,7 @@ def login_request(connection: HTTPConnection, body: bytes = b"") -> LoginRequest
     )
 
 
+@checked
 def login_response(reply: LoginReply) -> Response:
     """Return an answer as Starlette has it.
 

@@ -1,7 +1,7 @@
 """What visitors and programs are told: which error is whose, and what is said of it."""
 
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, cast
 from urllib.parse import quote
 
 import attrs
@@ -96,6 +96,15 @@ class Answers:
             raise error
         LOGGER.warning("a login failed: %s", error, extra=log_fields("LoginFailed", error=error))
         return self.shown(_FAILED, request, cookies)
+
+
+def each(error: Exception) -> Iterator[Exception]:
+    """Give the errors of a group, and of those in it; of another error, that one."""
+    if isinstance(error, ExceptionGroup):
+        for one in cast("ExceptionGroup[Exception]", error).exceptions:
+            yield from each(one)
+    else:
+        yield error
 
 
 def _is_outage(error: OAuthKitError) -> bool:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, Unpack
 from oauthkit.clock import Clock
 from oauthkit.errors import CallbackError, ConfigurationError, OAuthKitError, Recovery, StoreError
 from oauthkit.kinds import checked
-from oauthkit.login.answers import ANOTHER_HOST, ANOTHER_SITE, FORGED, OUTSIDE, UNKNOWN, Answers
+from oauthkit.login.answers import (
+    ANOTHER_HOST,
+    ANOTHER_SITE,
+    FORGED,
+    OUTSIDE,
+    UNKNOWN,
+    Answers,
+    each,
+)
 from oauthkit.login.cookies import CookieKeys, SameSite
 from oauthkit.login.messages import LoginReply, LoginRequest, Notice, plain_page, redirect
 from oauthkit.login.pending import PendingLogins
@@ -268,15 +276,17 @@ class LoginFlow(Generic[R]):
         """Answer a request whose handling raised an error; None where it is for somebody else.
 
         What a new login would cure is answered as if there were no visitor; what may be gone in a
-        moment with 503. A mistake in a setting is neither.
+        moment with 503. A mistake in a setting is neither. Of a group, as task groups raise them,
+        all have to be for the login; one that a login would cure counts most.
         """
-        if not isinstance(error, OAuthKitError):
+        met = [*each(error)]
+        ours = [one for one in met if isinstance(one, OAuthKitError)]
+        recoveries = {one.recovery for one in ours}
+        if len(ours) < len(met) or Recovery.CHANGE_REQUEST in recoveries:
             return None
-        if error.recovery is Recovery.REAUTHORIZE:
+        if Recovery.REAUTHORIZE in recoveries:
             return self.challenge(request)
-        if error.recovery is Recovery.RETRY_LATER:
-            return self._answers.out_of_order(error, request)
-        return None
+        return self._answers.out_of_order(ours[0], request)
 
     async def _begun(
         self, request: LoginRequest, return_to: str | None

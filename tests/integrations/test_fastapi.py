@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,8 +16,9 @@ from oauthkit import (
     MemoryStore,
     ReauthorizationRequired,
     StoreError,
+    TransportError,
 )
-from oauthkit.login import LoginFlow, LoginSettings
+from oauthkit.login import LoginFlow, LoginSettings, Visitor
 from oauthkit.login.messages import LONGEST_BODY
 from oauthkit.testing import FakeAuthorizationServer
 
@@ -156,7 +156,36 @@ async def test_a_store_that_cannot_tell_is_a_503() -> None:
         assert (await browser.get("/maybe")).json() is not None
 
 
-@pytest.mark.parametrize("error", [ConfigurationError("no such scope"), ValueError("no such page")])
+LATER = TransportError("no answer")
+LOGIN_CURES = ReauthorizationRequired("the refresh token is spent")
+MISTAKE = ConfigurationError("no such scope")
+
+
+@pytest.mark.parametrize(
+    "errors, status",
+    [([LATER, LATER], 503), ([LATER, ExceptionGroup("inside", [LOGIN_CURES])], 401)],
+)
+async def test_what_a_task_group_raises_is_answered_as_one(
+    errors: list[Exception], status: int
+) -> None:
+    async with site() as here, here.browser(headers=PROGRAM) as program:
+        await here.log_in(program)
+        here.raises.append(ExceptionGroup("both calls failed", errors))
+
+        assert (await program.get("/raise")).status_code == status
+
+
+@pytest.mark.parametrize("mistake", [MISTAKE, ValueError("no such page")])
+async def test_a_mistake_among_others_stays_the_application_s(mistake: Exception) -> None:
+    async with site() as here, here.browser() as browser:
+        await here.log_in(browser)
+        here.raises.append(ExceptionGroup("both calls failed", [LOGIN_CURES, mistake]))
+
+        with pytest.raises(ExceptionGroup, match="both calls failed"):
+            await browser.get("/raise")
+
+
+@pytest.mark.parametrize("error", [MISTAKE, ValueError("no such page")])
 async def test_a_mistake_stays_the_application_s(error: Exception) -> None:
     async with site() as here, here.browser() as browser:
         await here.log_in(browser)
@@ -180,9 +209,9 @@ def test_the_description_of_the_api_shows_the_cookie() -> None:
     assert not [path for path in api["paths"] if path.startswith("/auth/")]
 
 
-async def test_a_callback_may_be_posted() -> None:
+async def test_a_callback_may_be_posted(monkeypatch: pytest.MonkeyPatch) -> None:
     """And no other package is needed to read it."""
-    assert find_spec("python_multipart") is None
+    monkeypatch.setattr("starlette.requests.parse_options_header", None)
     async with site(response_mode="form_post") as here, here.browser() as browser:
         form = await here.begin(browser, LOGIN + "%2Finbox%2F1")
         headers = {"content-type": "application/x-www-form-urlencoded", "origin": here.fake.issuer}
@@ -318,7 +347,7 @@ async def test_logins_that_nobody_ends_take_no_room() -> None:
             await browser.get(LOGIN + "%2Finbox%2F" + "x" * 600)
 
         assert sum(len(name) + len(value) + 3 for name, value in browser.cookies.items()) < 8_000
-        assert vars(store).get("_tokens", {}) == {}
+        assert not store._rows
         assert (await browser.get(await here.begin(browser))).status_code == 303
 
 
@@ -407,6 +436,14 @@ async def test_a_logout_is_one_of_this_site_and_makes_copies_worthless() -> None
         async with here.browser(cookies={"__Host-visitor": copied}) as thief:
             assert (await thief.get("/inbox/")).status_code == 303
         assert [r.status_code for r in here.fake.endpoint_requests["revoke"]] == [200]
+
+
+async def test_a_test_may_say_who_the_visitor_is() -> None:
+    async with site() as here, here.browser() as browser:
+        visitor = Visitor(key="ada", identity=None, session=here.session)
+        here.app.dependency_overrides[here.login.visitor] = lambda: visitor
+
+        assert (await browser.post("/send")).json() == "ada"
 
 
 async def test_a_form_of_another_site_is_nobody_s() -> None:

@@ -140,7 +140,7 @@ class Login(Generic[R]):
         _PROGRESS.set(progress)
         try:
             return await handler(request)
-        except OAuthKitError as error:
+        except (OAuthKitError, ExceptionGroup) as error:
             reply = None if progress.begun else self.flow.answer(self._asked(request), error)
             if reply is None:
                 raise
