@@ -29,8 +29,8 @@ SAFE_PATH: Final = {"PYTHONSAFEPATH": "1"}
 """Keeps the checkout off `sys.path`, in child processes too: what is tested is the wheel."""
 
 DEEPER: Final = ("tests/model/deeper", "tests/simulation/deeper")
-"""Minutes instead of seconds; pytest comes to them, and to `tests/fleet` and `tests/interop`, by
-their paths alone."""
+"""Minutes instead of seconds; pytest comes to them, and to `tests/fleet`, `tests/interop` and
+`tests/browser`, by their paths alone."""
 OURS_ALONE: Final = ("tests/model", "tests/simulation")
 """What no version of another package makes a difference to: rules, in every order of events."""
 EXAMPLES: Final = ("tests/snippets", "tests/test_docstrings.py")
@@ -51,6 +51,9 @@ SECOND_TRY: Final = ("--reruns=1", "-raR") if "CI" in os.environ else ()
 who needed it, and a test that fails twice in a row fails."""
 CROWDED: Final = (*PARALLEL, f"--numprocesses={2 * (os.cpu_count() or 1)}", *SECOND_TRY)
 """Two workers for each core, where half of the time is waiting and none of it is measured."""
+
+CHROMIUM: Final = ("chromium", "chromium-browser", "google-chrome")
+"""By one of these names it is known, as for `tests/browser`."""
 
 RUNNING: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -100,6 +103,7 @@ BEYOND: Final = [
     "redis",
     "fleet",
     "interop",
+    "browser",
 ]
 
 
@@ -242,6 +246,15 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
+def browser(session: nox.Session) -> None:
+    """Have people log in and out of the applications of the docs, in a real browser."""
+    look_for_chromium(session)
+    install_wheel(session, "all", *group("browser"))
+    install_oidc_provider(session)
+    run_pytest(session, "tests/browser", *SECOND_TRY, *session.posargs)
+
+
+@nox.session(requires=["build"])
 def model(session: nox.Session) -> None:
     """Explore three processes and more faults in every order; simulate a thousand workers."""
     install_wheel(session, "all", *group("test"))
@@ -287,6 +300,14 @@ def look_for_redis(session: nox.Session) -> None:
         if os.environ.get("CI"):
             session.error("redis-server is not installed, and a CI run may not go without")
         session.warn("redis-server is not installed: the tests that need it are skipped")
+
+
+def look_for_chromium(session: nox.Session) -> None:
+    """Leave a session out where there is no browser; a CI run may not go without."""
+    if not any(map(shutil.which, CHROMIUM)):
+        if os.environ.get("CI"):
+            session.error("chromium is not installed, and a CI run may not go without")
+        session.skip("chromium is not installed")
 
 
 def install_oidc_provider(session: nox.Session) -> None:

@@ -35,10 +35,10 @@ def test_what_takes_minutes_or_other_servers_is_come_to_by_its_path_alone() -> N
     apart = set(PROJECT["tool"]["pytest"]["norecursedirs"]) - {".*"}
     folders = {path.name for path in (ROOT / "tests").rglob("*") if path.is_dir()}
 
-    assert apart == {"deeper", "fleet", "interop"}
+    assert apart == {"browser", "deeper", "fleet", "interop"}
     assert apart <= folders
     for path in re.findall(
-        r"tests/[\w/]*(?:deeper|fleet|interop)", (ROOT / "noxfile.py").read_text("utf-8")
+        r"tests/[\w/]*(?:browser|deeper|fleet|interop)", (ROOT / "noxfile.py").read_text("utf-8")
     ):
         assert (ROOT / path).is_dir()
 

@@ -20,7 +20,7 @@ session = AsyncTokenSession(
     key="application",
 )
 keys = [urlsafe_b64decode(environ["COOKIE_KEY"])]
-login = Login(session, scope="openid email", cookie_keys=keys)
+login = Login(session, scope="openid email", cookie_keys=keys, post_logout_redirect_path="/")
 LOG_OUT = '<form method="post" action="/auth/logout"><button>Log out</button></form>'
 
 

@@ -22,7 +22,7 @@ session = AsyncTokenSession(
     key="application",
 )
 keys = [urlsafe_b64decode(environ["COOKIE_KEY"])]
-login = Login(session, scope="openid email", cookie_keys=keys)
+login = Login(session, scope="openid email", cookie_keys=keys, post_logout_redirect_path="/")
 app = FastAPI(lifespan=login.lifespan, exception_handlers=login.exception_handlers)
 app.include_router(login.router)
 LOG_OUT = '<form method="post" action="/auth/logout"><button>Log out</button></form>'
