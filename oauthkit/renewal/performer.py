@@ -199,18 +199,21 @@ class _Performance:
 
     async def end(self) -> Ended | None:
         try:
-            while (effect := self.play.effect) is not None:
-                if not isinstance(effect, TakeLease):
-                    self._tell(await self._outcome(effect))
-                elif self._may_rest and self.guard.rests(self.turn):
-                    self.renewal.rested = self
-                    return None
-                else:
-                    await self._take_lease()
+            await self._go_on()
         finally:
             if self.renewal.rested is None:
                 self.turn.leave()
-        return self.play.end()
+        return self.play.end() if self.renewal.rested is None else None
+
+    async def _go_on(self) -> None:
+        while (effect := self.play.effect) is not None:
+            if not isinstance(effect, TakeLease):
+                self._tell(await self._outcome(effect))
+            elif self._may_rest and self.guard.rests(self.turn):
+                self.renewal.rested = self
+                return
+            else:
+                await self._take_lease()
 
     @property
     def _needs_turn(self) -> bool:
