@@ -18,11 +18,13 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 import attrs
 import httpx
+from aiohttp import web
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import StreamingResponse
 
 from oauthkit import AsyncTokenSession
-from oauthkit.integrations.fastapi import Login, Visitor
+from oauthkit.integrations import aiohttp, fastapi
+from oauthkit.login import Visitor
 from oauthkit.testing import FakeAuthorizationServer
 from tests.snippets.internet import listening, running
 
@@ -56,7 +58,7 @@ def said_by(answer: httpx.Response) -> str:
 @asynccontextmanager
 async def on_fastapi(session: AsyncTokenSession) -> AsyncGenerator[str]:
     """Serve an application of FastAPI by uvicorn; return its URL."""
-    login = Login(session, cookie_keys=[token_bytes(32)])
+    login = fastapi.Login(session, cookie_keys=[token_bytes(32)])
     app = FastAPI(lifespan=login.lifespan)
     app.include_router(login.router)
 
@@ -79,7 +81,39 @@ async def on_fastapi(session: AsyncTokenSession) -> AsyncGenerator[str]:
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
-FRAMEWORKS: Final[dict[str, Application]] = {"fastapi": on_fastapi}
+@asynccontextmanager
+async def on_aiohttp(session: AsyncTokenSession) -> AsyncGenerator[str]:
+    """Serve an application of aiohttp, which cancels whom a client has left; return its URL."""
+    login = aiohttp.Login(session, cookie_keys=[token_bytes(32)])
+
+    async def mine(request: web.Request) -> web.Response:
+        visitor = await login.visitor(request)
+        assert visitor.identity is not None
+        answer = await visitor.session.get("/mine")
+        return web.json_response({"login": visitor.identity.subject, "api": said_by(answer)})
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        visitor, answer = await login.visitor(request), web.StreamResponse()
+        await answer.prepare(request)
+        for _ in range(ASKS):
+            line = said_by(await visitor.session.get("/mine")) + "\n"
+            await answer.write(line.encode())
+        return answer
+
+    app = web.Application()
+    app.add_routes([web.get("/mine", mine), web.get("/stream", stream)])
+    login.setup(app)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
+    await runner.setup()
+    sock = listening()
+    try:
+        await web.SockSite(runner, sock).start()
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
+FRAMEWORKS: Final[dict[str, Application]] = {"aiohttp": on_aiohttp, "fastapi": on_fastapi}
 
 
 class Server(FakeAuthorizationServer):
