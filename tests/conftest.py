@@ -4,7 +4,7 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 import certifi
@@ -65,31 +65,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             os.environ["SSL_CERT_FILE"] = before
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Have each worker of a parallel run begin at another file of a directory.
-
-    Where nothing is compiled yet, each would else compile every file itself, as the others do.
-    """
-    report = yield
-    worker = getattr(collector.config, "workerinput", None)
-    if worker and isinstance(collector, pytest.Dir):
-        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
-        first = len(report.result) * number // count
-        report.result = report.result[first:] + report.result[:first]
-    return report
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is tested against a real Redis server, which pip cannot bring.
-
-    Of a parallel run, give the same order to each worker, wherever it began.
-    """
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is tested against a real Redis server, which pip cannot bring."""
     for item in items:
         if isinstance(item, pytest.Function) and REDIS & {*item.fixturenames}:
             item.add_marker("redis")
