@@ -69,7 +69,14 @@ async def test_without_the_handlers_a_problem_is_told_all_the_same() -> None:
         async with here.browser(app, headers=PROGRAM) as program, here.browser(app) as browser:
             told = await program.get("/inbox/")
             sent = await browser.get("/inbox/")
+        async with here.browser() as known, here.browser(app) as browser:
+            cookie = {"cookie": f"__Host-visitor={await here.log_in(known)}"}
+            here.raises.append(TransportError("no answer"))
+            later = await browser.get("/raise", headers=cookie)
 
+    assert (later.status_code, later.json()) == (503, {"detail": "Service Unavailable"})
+    assert later.headers["content-type"] == "application/problem+json"
+    assert sent.headers["content-type"] == "application/json"
     assert told.status_code == 401
     assert told.headers["content-type"] == "application/problem+json"
     assert "/auth/login" in told.json()["detail"]
