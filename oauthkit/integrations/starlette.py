@@ -74,7 +74,6 @@ def login_request(connection: HTTPConnection, body: bytes = b"") -> LoginRequest
         method=scope.get("method", "WEBSOCKET"),
         url=f"{scheme}://{connection.url.netloc}{path}" + (f"?{query}" if query else ""),
         headers=connection.headers.items(),
-        cookies=connection.cookies,
         body=body,
         root=scope.get("root_path", ""),
     )

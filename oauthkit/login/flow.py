@@ -1,8 +1,9 @@
 """A login of an application with pages: what a browser asks in, what it is answered out."""
 
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, Unpack, cast
 
 from oauthkit.clock import Clock
 from oauthkit.errors import CallbackError, ConfigurationError, OAuthKitError, Recovery, StoreError
@@ -45,6 +46,7 @@ else:
 
 _NOTHING: Final = ClientMetadata()
 _DAYS: Final = 86_400.0
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _FORM: Final = "application/x-www-form-urlencoded"
 _UNSTORED: Final = Headers({"Cache-Control": "no-store"})
 
@@ -147,6 +149,9 @@ class LoginFlow(Generic[R]):
                 "client_id= out, or make them one"
             )
             raise ConfigurationError(message)
+        if _NAME.fullmatch(name) is None:
+            message = f"name= is a word such as visitor, of which cookies are called, not {name!r}"
+            raise ConfigurationError(message)
         if not visit_life > 0:
             message = f"visit_life= must be more than 0 seconds, not {visit_life:g}"
             raise ConfigurationError(message)
@@ -161,8 +166,10 @@ class LoginFlow(Generic[R]):
             public_url=public_url,
             trusted=trusted_sites,
         )
-        self._scope = scope if isinstance(scope, str | None) else list(scope)
-        self._wishes, self._clock = wishes, clock
+        self._scope = _each_time(scope)
+        asked = {name: _each_time(wish) for name, wish in wishes.items()}
+        self._wishes = cast("LoginWishes", asked)
+        self._clock = clock
         self._answers = Answers(self.site, page)
         self._pending = PendingLogins(keys, name=name, same_site=same_site)
         self._cookie = VisitCookie(keys, name=name, bound_to=whose(session), life=visit_life)
@@ -336,3 +343,10 @@ class LoginFlow(Generic[R]):
         await self._visits.end_former(self._cookie.find(request.cookies, now=now))
         made = self._cookie.put(visit, now=now)
         return redirect(login.return_to or self.site.home_of(request), [over, made])
+
+
+def _each_time(wish: Any) -> Any:
+    """Return what can be asked for again and again, and in every process in the same order."""
+    if isinstance(wish, set | frozenset):
+        return sorted(cast("frozenset[str]", wish))
+    return list(cast("Iterator[str]", wish)) if isinstance(wish, Iterator) else wish

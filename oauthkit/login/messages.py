@@ -4,9 +4,11 @@ import html
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from string import punctuation
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import attrs
 
@@ -25,6 +27,7 @@ _RETRY_AFTER: Final = (1, 120)
 _OURS: Final = frozenset({"same-origin", "none"})
 _WEBSOCKET: Final = "WEBSOCKET"
 _SITE: Final = re.compile(r"[^:/?#]*://[^/?#]*")
+_OF_PATHS: Final = "/%:@!$&'()*+,;="
 _HTML: Final = re.compile(r"\btext/html\b", re.IGNORECASE)
 
 _PRIVATE: Final = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
@@ -35,6 +38,12 @@ _PAGE: Final = (
 )
 
 
+def _rooted(path: str) -> str:
+    """Return the path of an application as URLs begin with, whoever has chosen it."""
+    inner = quote(path.strip("/"), safe=_OF_PATHS)
+    return f"/{inner}" if inner else ""
+
+
 @attrs.frozen(kw_only=True)
 class LoginRequest(NoPickle):
     """Be a request of a browser, as a framework has it.
@@ -43,20 +52,17 @@ class LoginRequest(NoPickle):
         method: The HTTP method; `WEBSOCKET` where one is opened, which a browser lets any site do.
         url: The whole URL as the framework sees it, with its query. Forwarded headers are in it
             only where the framework, or the server it runs in, was told to trust them.
-        headers: Its header fields.
-        cookies: Its cookies by name.
+        headers: Its header fields, `Cookie` among them.
         body: What was posted.
-        root: The path that the application is mounted at; empty as a rule.
+        root: The path that the application is mounted at; empty as a rule. What leads to another
+            site than the URL, such as `//there`, is taken for a path of this one.
     """
 
     method: str
     url: str = attrs.field(repr=shown_url)
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
-    cookies: Mapping[str, str] = attrs.field(
-        factory=dict[str, str], converter=unprintable, hash=False, repr=False
-    )
     body: bytes = attrs.field(default=b"", converter=SecretBytes)
-    root: str = ""
+    root: str = attrs.field(default="", converter=_rooted)
 
     @property
     def site(self) -> str:
@@ -68,6 +74,19 @@ class LoginRequest(NoPickle):
     def path(self) -> str:
         """Path and query, byte for byte."""
         return self.url[len(self.site) :].partition("#")[0] or "/"
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """Its cookies by name, as a browser writes them (RFC 6265bis §5.8.3).
+
+        Frameworks read more into the field: white space of other kinds, quotes, a cookie within
+        another's value. By that a neighbouring subdomain could plant one that is called `__Host-…`.
+        What comes twice is none of a browser's, and none of ours.
+        """
+        fields = self.headers.get_all("cookie")
+        pairs = [pair.strip(" ").partition("=") for field in fields for pair in field.split(";")]
+        times = Counter(name for name, _, _ in pairs)
+        return unprintable({name: value for name, _, value in pairs if times[name] == 1})
 
     @property
     def query(self) -> str:
@@ -166,8 +185,10 @@ class Notice:
 
 def redirect(location: str, cookies: Iterable[Cookie] = ()) -> LoginReply:
     """Return an answer that sends the browser on, by GET whatever the request was."""
+    # A path may have been read out of a query, and no two servers write other characters alike.
+    sent = quote(location, safe=punctuation, errors="replace")
     return LoginReply(
-        status=303, headers=Headers([("Location", location), *_PRIVATE]), cookies=tuple(cookies)
+        status=303, headers=Headers([("Location", sent), *_PRIVATE]), cookies=tuple(cookies)
     )
 
 

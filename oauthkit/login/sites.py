@@ -1,5 +1,6 @@
 """Where an application is: its paths, and the name by which browsers know it."""
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -14,6 +15,15 @@ from oauthkit.protocol.redirects import checked_return_to
 
 _LONGEST_RETURN: Final = 1_000
 """Characters of a path that a cookie has room for."""
+
+_LOGIN: Final = "login"
+_LOGOUT: Final = "logout"
+_BACKCHANNEL: Final = "backchannel-logout"
+_BESIDE: Final = (_LOGIN, _LOGOUT, _BACKCHANNEL)
+"""Names of the paths beside the callback."""
+
+_PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
+"""What stands in a URL as it stands in a route, and is no pattern there."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,8 +61,11 @@ class Site:
         """
         for path in (redirect_path, home, post_logout_redirect_path):
             checked_return_to(path)
-        if "?" in redirect_path or redirect_path.endswith("/"):
-            message = f"redirect_path= is a path such as /auth/callback, not {redirect_path!r}"
+        if not _PATH.fullmatch(redirect_path) or redirect_path.rpartition("/")[2] in _BESIDE:
+            message = (
+                f"redirect_path= is a path such as /auth/callback, not {redirect_path!r}: of "
+                f"characters that all write alike, and not one of {', '.join(_BESIDE)}"
+            )
             raise ConfigurationError(message)
         if isinstance(trusted, str):
             message = "trusted_sites= is a list of sites, not one text; write trusted_sites=[…]"
@@ -68,17 +81,17 @@ class Site:
     @property
     def login_path(self) -> str:
         """Where a login begins."""
-        return self._beside("login")
+        return self._beside(_LOGIN)
 
     @property
     def logout_path(self) -> str:
         """Where a visitor logs out."""
-        return self._beside("logout")
+        return self._beside(_LOGOUT)
 
     @property
     def backchannel_logout_path(self) -> str:
         """Where the server announces logouts (`backchannel_logout_uri`)."""
-        return self._beside("backchannel-logout")
+        return self._beside(_BACKCHANNEL)
 
     def url(self, request: LoginRequest, path: str) -> str:
         """Return the URL of a path, as browsers know it."""

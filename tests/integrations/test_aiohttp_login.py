@@ -412,6 +412,45 @@ async def test_an_answer_that_has_begun_is_cut_and_not_followed_by_another(world
             await answer.read()
 
 
+async def test_of_two_logins_the_one_whose_visitor_it_is_answers(world: World) -> None:
+    """And where one of them knows that the head was sent, the other does too."""
+    visitors, staff = world.login(), world.login(name="staff", redirect_path="/staff/callback")
+    app = world.app(visitors)
+    visitors.setup(app)
+    staff.setup(app)
+
+    async def work(request: web.Request) -> web.Response:
+        await staff.visitor_or_none(request)
+        raise ReauthorizationRequired(DOWN)
+
+    async def streaming(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        raise TransportError(DOWN)
+
+    app.add_routes([web.get("/work", work), web.get("/streaming", streaming)])
+    async with world.visited(app) as browser:
+        found = [(await browser.ask(path)).headers["location"] for path in ("/work", "/inbox")]
+        answer = await browser.http.get(f"{browser.site}/streaming")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+
+    assert found == ["/staff/login?return_to=%2Fwork", "/auth/login?return_to=%2Finbox"]
+
+
+async def test_a_cookie_in_another_ones_value_is_none(browser: Browser) -> None:
+    """AT-13: a neighbouring subdomain, which may set cookies but for `__Host-`, logs nobody in."""
+    await browser.log_in()
+    cookie = browser.cookie()
+    browser.http.cookie_jar.clear()
+    seen = [
+        await (await browser.ask("/", headers={"cookie": header})).text()
+        for header in (cookie, f"theme=dark {cookie}", f"theme=dark, {cookie}")
+    ]
+
+    assert seen == ["somebody", "nobody", "nobody"]
+
+
 # What a cache keeps
 
 

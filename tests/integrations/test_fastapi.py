@@ -321,6 +321,19 @@ async def test_a_cookie_that_was_changed_is_nobody_s() -> None:
                 assert (await later.get("/inbox/")).status_code == status
 
 
+async def test_a_cookie_of_almost_the_name_is_nobody_s() -> None:
+    """AT-13: Starlette reads white space off that browsers leave on, which plants `__Host-…`."""
+    async with site() as here, here.browser() as browser:
+        good = f"__Host-visitor={await here.log_in(browser)}".encode()
+        seen = list[Any]()
+        for header in (good, b"\xa0" + good, b"\x85" + good):
+            async with here.browser(headers={b"cookie": header}) as visitor:
+                seen.append((await visitor.get("/maybe")).json())
+
+    assert seen[0] is not None
+    assert seen[1:] == [None, None]
+
+
 async def test_no_token_and_no_code_comes_into_a_browser() -> None:
     """BT-13: cookies are encrypted, and no script reads them."""
     async with site() as here, here.browser() as browser:

@@ -26,8 +26,9 @@ class Browser:
     def request(self, path: str = "/", *, method: str = "GET", **more: Any) -> LoginRequest:
         """Return a request for a page of the site, or for another URL."""
         url = path if "://" in path else self.site + path
-        settings: dict[str, Any] = {"headers": PAGE, "cookies": self.cookies, **more}
-        return LoginRequest(method=method, url=url, **settings)
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        headers = {**more.pop("headers", PAGE), "cookie": cookie}
+        return LoginRequest(method=method, url=url, headers=headers, **more)
 
     def take(self, reply: LoginReply) -> LoginReply:
         """Keep the cookies of an answer, as long as they live."""

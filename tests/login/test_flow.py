@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import anyio
 import attrs
@@ -191,6 +191,47 @@ async def test_a_login_ends_at_this_site_alone(world: World, path: str) -> None:
     assert reply.status == 400
     assert reply.cookies == ()
     assert b"evil" not in reply.body
+
+
+@pytest.mark.parametrize(
+    "path, location",
+    [
+        ("/日本?q=é", "/%E6%97%A5%E6%9C%AC?q=%C3%A9"),
+        ("/a b\xa0\u2028/%C3%A9", "/a%20b%C2%A0%E2%80%A8/%C3%A9"),
+        ("/\ud800", "/%EF%BF%BD%EF%BF%BD%EF%BF%BD"),
+        ("/..//evil.example", "/..//evil.example"),
+    ],
+)
+async def test_a_page_of_any_name_is_led_to_in_plain_characters(
+    world: World, path: str, location: str
+) -> None:
+    """BC-01: a header field has room for no others, and the code is spent by then."""
+    asked = quote(path, safe="", errors="surrogatepass")
+
+    done = await world.log_in(world.browser(), f"/auth/login?return_to={asked}")
+
+    assert done.location == location
+
+
+@pytest.mark.parametrize(
+    "root, login",
+    [
+        ("/", "/auth/login"),
+        ("/app/", "/app/auth/login"),
+        ("//evil.example", "/evil.example/auth/login"),
+        ("/\\evil.example", "/%5Cevil.example/auth/login"),
+        ("/a\r\nX: y", "/a%0D%0AX:%20y/auth/login"),
+        ("/日本", "/%E6%97%A5%E6%9C%AC/auth/login"),
+        ("/%E6%97%A5%E6%9C%AC", "/%E6%97%A5%E6%9C%AC/auth/login"),
+    ],
+)
+async def test_wherever_an_application_is_mounted_the_login_is_of_this_site(
+    world: World, root: str, login: str
+) -> None:
+    """BC-01: the path may have come from outside, where a mount takes any."""
+    request = world.browser().request("/there", root=root)
+
+    assert world.flow.challenge(request).location == f"{login}?return_to=%2Fthere"
 
 
 async def test_a_login_that_is_asked_for_in_a_way_that_cannot_be_read_is_refused(
@@ -706,7 +747,6 @@ async def announce(browser: Browser, logout_token: str, **more: Any) -> LoginRep
     settings: dict[str, Any] = {
         "method": "POST",
         "headers": {"content-type": "application/x-www-form-urlencoded"},
-        "cookies": {},
         "body": str(httpx.QueryParams(logout_token=logout_token)).encode(),
         **more,
     }
@@ -847,6 +887,22 @@ async def test_a_login_goes_on_with_the_settings_it_began_with(world: World, cha
     assert (await browser.finish(callback)).status == 303
 
 
+async def test_several_words_are_asked_for_each_time_in_one_order(world: World) -> None:
+    """BC-07: else the process that a callback comes to would not know the login of another one."""
+
+    async def asked(**wishes: Any) -> Mapping[str, list[str]]:
+        browser = Browser(world.another(**wishes))
+        await browser.start()
+        return parse_qs(urlsplit(str((await browser.start()).location)).query)
+
+    words = ["openid", *map(str, range(9))]
+    found = await asked(scope=set(words), ui_locales=set(words), resource=iter([SITE]))
+
+    assert found["scope"] == found["ui_locales"] == [" ".join(sorted(words))]
+    assert found["resource"] == [SITE]
+    assert (await asked(scope=iter(words)))["scope"] == [" ".join(words)]
+
+
 async def test_a_visit_is_of_one_server_and_one_client(world: World) -> None:
     """AT-08: an application that goes over to another server takes nobody along."""
     browser = await world.logged_in()
@@ -868,6 +924,12 @@ async def test_a_visit_is_of_one_server_and_one_client(world: World) -> None:
         ({"redirect_path": "https://app.example/callback"}, "path of this application"),
         ({"redirect_path": "/auth/callback?a=b"}, "redirect_path= is a path"),
         ({"redirect_path": "/auth/"}, "redirect_path= is a path"),
+        ({"redirect_path": "/auth/callback#here"}, "redirect_path= is a path"),
+        ({"redirect_path": "/auth/../callback"}, "redirect_path= is a path"),
+        ({"redirect_path": "/{server}/callback"}, "redirect_path= is a path"),
+        ({"redirect_path": "/auth/logout"}, "not one of login, logout"),
+        ({"name": "my visitor"}, "a word such as visitor"),
+        ({"name": ""}, "a word such as visitor"),
         ({"home": "//evil.example"}, "path of this application"),
         ({"post_logout_redirect_path": "bye"}, "path of this application"),
         ({"public_url": "http://app.example"}, "is no site"),

@@ -34,12 +34,13 @@ def test_nothing_secret_of_a_request_or_an_answer_is_printed() -> None:
     request = LoginRequest(
         method="POST",
         url="https://app.example/auth/callback?code=s3cret",
-        headers={"cookie": "s3cret"},
-        cookies={"visitor": "s3cret"},
+        headers={"cookie": "visitor=s3cret"},
         body=b"code=s3cret",
     )
 
     assert "s3cret" not in repr(request)
+    assert "s3cret" not in repr(request.cookies)
+    assert request.cookies == {"visitor": "s3cret"}
     assert "/auth/callback" in repr(request)
     assert LoginReply(status=200).location is None
 
@@ -51,3 +52,31 @@ def test_a_notice_is_escaped() -> None:
     assert "a &lt;b&gt;" in html
     assert "<script>" not in html
     assert "<a " not in plain_page(Notice(status=400, text="a"))
+
+
+@pytest.mark.parametrize(
+    "header, found",
+    [
+        ("a=b; __Host-visitor=x=; c=", {"a": "b", "__Host-visitor": "x=", "c": ""}),
+        ('a="1; __Host-visitor=x; b=2"', {"a": '"1', "__Host-visitor": "x", "b": '2"'}),
+        ("a=b __Host-visitor=x", {"a": "b __Host-visitor=x"}),
+        ("a=b\u2003__Host-visitor=x", {"a": "b\u2003__Host-visitor=x"}),
+        ("\xa0__Host-visitor=x", {"\xa0__Host-visitor": "x"}),
+        ("__Host-visitor =x", {"__Host-visitor ": "x"}),
+        ("__Host-visitor=x; a=b; __Host-visitor=y", {"a": "b"}),
+        ("", {"": ""}),
+    ],
+)
+def test_a_cookie_is_one_that_a_browser_has_written(header: str, found: object) -> None:
+    """AT-13: and none that a neighbouring subdomain has put into another one's name or value."""
+    headers = {"cookie": header}
+
+    assert LoginRequest(method="GET", url="https://app.example/", headers=headers).cookies == found
+
+
+def test_cookies_come_in_one_field_or_in_several() -> None:
+    headers = [("cookie", "a=b"), ("Cookie", "c=d")]
+
+    request = LoginRequest(method="GET", url="https://app.example/", headers=headers)
+
+    assert request.cookies == {"a": "b", "c": "d"}

@@ -1,9 +1,9 @@
 """Visitors of an aiohttp application log in and out: `LoginFlow` in aiohttp's words."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic, Unpack
+from typing import TYPE_CHECKING, Any, Final, Generic, Unpack
 
 import attrs
 from aiohttp import hdrs, web
@@ -30,9 +30,16 @@ else:
 
 @attrs.define
 class _Progress:
-    """Whether the visitor was looked up, and whether the head of the answer was sent."""
+    """How far a request is, for one login of those that its applications have.
 
-    looked_up: bool = False
+    Attributes:
+        outer: The same, for the login around it.
+        asked: The login whose visitor was looked up last.
+        begun: Whether the head of the answer was sent.
+    """
+
+    outer: "_Progress | None"
+    asked: "Login[Any] | None" = None
     begun: bool = False
 
 
@@ -122,9 +129,8 @@ class Login(Generic[R]):
             StoreError: It could not be found out whether they have logged out.
             ConfigurationError: `setup` was not called for this application.
         """
-        progress = _PROGRESS.get()
-        if progress is not None:
-            progress.looked_up = True
+        for progress in _progresses():
+            progress.asked = self
         return await self.flow.visitor(self._asked(request))
 
     def _handler(self, answer: Callable[[LoginRequest], Awaitable[LoginReply]]) -> Handler:
@@ -136,12 +142,14 @@ class Login(Generic[R]):
 
     @web.middleware
     async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        progress = _Progress()
+        progress = _Progress(_PROGRESS.get())
         _PROGRESS.set(progress)
         try:
             return await handler(request)
         except (OAuthKitError, ExceptionGroup) as error:
-            reply = None if progress.begun else self.flow.answer(self._asked(request), error)
+            if progress.begun or progress.asked not in {None, self}:
+                raise
+            reply = self.flow.answer(self._asked(request), error)
             if reply is None:
                 raise
             return response(reply)
@@ -165,15 +173,20 @@ class Login(Generic[R]):
             method="WEBSOCKET" if upgrade == "websocket" else request.method,
             url=f"{request.scheme}://{request.host}{target(request)}",
             headers=[(name, value) for name, value in request.headers.items()],
-            cookies=request.cookies,
             root=resource.canonical.removesuffix(self.flow.site.login_path),
         )
 
 
+def _progresses() -> Iterator[_Progress]:
+    progress = _PROGRESS.get()
+    while progress is not None:
+        yield progress
+        progress = progress.outer
+
+
 async def _before_head(_: web.Request, response: web.StreamResponse) -> None:
     """Have no page kept that says something of a visitor; note that an answer is on its way."""
-    progress = _PROGRESS.get()
-    if progress is not None:
+    for progress in _progresses():
         progress.begun = True
-        if progress.looked_up:
+        if progress.asked is not None:
             response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
