@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from contextvars import Context
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import attrs
@@ -390,6 +390,66 @@ async def test_a_store_that_is_down_is_a_503_and_no_logout(
         broken.setattr(world.store, "load", load)
         assert (await browser.ask("/inbox")).status == 503
     assert (await browser.ask("/inbox")).status == 200
+
+
+async def test_each_of_two_logins_cures_what_is_its_own(world: World) -> None:
+    names = ["staff", "guest"]
+    logins = {name: world.login(name=name, redirect_path=f"/{name}/callback") for name in names}
+    app = web.Application()
+
+    async def page(request: web.Request) -> web.Response:
+        visitor = await logins[request.match_info["name"]].visitor(request)
+        return web.json_response((await visitor.session.get("/inbox")).json())
+
+    app.router.add_get("/{name}/page", page)
+    for login in logins.values():
+        login.setup(app)
+    async with world.visited(app) as browser:
+        for name in names:
+            begin = f"/{name}/login?return_to=%2F{name}%2Fpage"
+            assert (await browser.ask(f"/{name}/page")).headers["location"] == begin
+            await browser.log_in(begin)
+            assert (await browser.ask(f"/{name}/page")).status == 200
+            world.fake.revoke_access_tokens()
+            world.fake.fail_next(400, content=b'{"error":"invalid_grant"}')
+            assert (await browser.ask(f"/{name}/page")).headers["location"] == begin
+
+
+async def test_a_middleware_may_want_a_visitor_for_every_page(world: World) -> None:
+    @web.middleware
+    async def requiring(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/auth/"):
+            await login.visitor(request)
+        return await handler(request)
+
+    login = world.login()
+    app = world.app(login, middlewares=[requiring])
+    login.setup(app)
+    async with world.visited(app) as browser:
+        asked = await browser.ask("/no-such-page")
+        assert asked.headers["location"] == "/auth/login?return_to=%2Fno-such-page"
+        assert (await browser.log_in(asked.headers["location"])).status == 303
+        assert (await browser.ask("/no-such-page")).status == 404
+
+
+async def test_what_ends_a_handler_is_aiohttps_own(world: World) -> None:
+    login, caught = world.login(), list[web.HTTPException]()
+    app = web.Application()
+    login.setup(app)
+
+    async def page(request: web.Request) -> web.Response:
+        try:
+            await login.visitor(request)
+        except web.HTTPException as error:
+            caught.append(error)
+        return web.Response()
+
+    app.router.add_get("/", page)
+    async with world.visited(app) as browser:
+        for headers in (PAGE, {}):
+            assert (await browser.ask("/", headers=headers)).status == 200
+
+    assert [type(error) for error in caught] == [web.HTTPSeeOther, web.HTTPUnauthorized]
 
 
 async def test_an_answer_that_has_begun_is_cut_and_not_followed_by_another(world: World) -> None:
@@ -802,6 +862,16 @@ async def test_what_was_given_is_open_as_long_as_the_application(tmp_path: Path)
         await store.load("somebody")
     with pytest.raises(StoreError):
         await used.claim("login", expires_at=fake.clock.time() + 60)
+
+
+async def test_arguments_of_another_kind_are_refused(world: World) -> None:
+    login, nothing = world.login(), cast("Any", object())
+
+    with pytest.raises(ConfigurationError, match="app"):
+        login.setup(nothing)
+    for look in (login.visitor, login.visitor_or_none):
+        with pytest.raises(ConfigurationError, match="request"):
+            await look(nothing)
 
 
 def test_the_package_loads_what_is_asked_for_alone() -> None:

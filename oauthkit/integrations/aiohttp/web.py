@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from oauthkit.errors import ConfigurationError, OAuthKitError
 from oauthkit.integrations.aiohttp.conversion import body, raised, response, target
+from oauthkit.kinds import checked
 from oauthkit.login import LoginFlow, LoginReply, LoginRequest, LoginSettings, Visitor
 from oauthkit.login.lifespan import opened
 from oauthkit.session import AsyncTokenSession
@@ -84,6 +85,7 @@ class Login(Generic[R]):
         self._opened = partial(opened, session, settings)
         self._resource = web.AppKey[web.Resource]("oauthkit.login")
 
+    @checked
     def setup(self, app: web.Application) -> None:
         """Add the routes of the login to an application, which may be a sub-application.
 
@@ -108,6 +110,7 @@ class Login(Generic[R]):
         app.on_response_prepare.append(_before_head)
         app.cleanup_ctx.append(self._open)
 
+    @checked
     async def visitor(self, request: web.Request) -> Visitor[R]:
         """Return who sends a request.
 
@@ -122,6 +125,7 @@ class Login(Generic[R]):
             raise raised(self.flow.challenge(self._asked(request)))
         return visitor
 
+    @checked
     async def visitor_or_none(self, request: web.Request) -> Visitor[R] | None:
         """Return who sends a request; None where nobody has logged in.
 
