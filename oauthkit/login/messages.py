@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from string import punctuation
 from typing import Final
 from urllib.parse import parse_qsl, quote
@@ -31,6 +32,9 @@ _OF_PATHS: Final = "/%:@!$&'()*+,;="
 _HTML: Final = re.compile(r"\btext/html\b", re.IGNORECASE)
 
 _PRIVATE: Final = (("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer"))
+_CHALLENGE: Final = ("WWW-Authenticate", "Cookie")
+"""A 401 must have one (RFC 9110 §15.5.2), and a browser asks nobody for a scheme unknown to it."""
+
 _PAGE: Final = (
     ("Content-Type", "text/html; charset=utf-8"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -223,10 +227,12 @@ def problem(
         retry_after: Seconds after which to try again.
     """
     members = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    kind = ("Content-Type", "application/problem+json")
+    fields = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
+    if status == HTTPStatus.UNAUTHORIZED:
+        fields.append(_CHALLENGE)
     return LoginReply(
         status=status,
-        headers=Headers([kind, ("Cache-Control", "no-store"), *_later(retry_after)]),
+        headers=Headers([*fields, *_later(retry_after)]),
         body=json.dumps(members).encode(),
     )
 

@@ -5,8 +5,9 @@ import json
 import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
@@ -58,7 +59,8 @@ class SealedStore(WatchedStore):
         >>> store = SealedStore(MemoryStore(), {"2026-11": secrets.token_bytes(32)})
 
     Args:
-        store: Where the encrypted tokens are kept; the caller closes it.
+        store: Where the encrypted tokens are kept. The caller closes it, or has `async with` over
+            this one do so.
         keys: AES keys of 16, 24 or 32 bytes, by key id: 1 to 64 letters, digits, "-" and "_".
         name: What the store is called, the same in all processes that share it, for example
             "production"; None is what it is called by itself.
@@ -79,6 +81,22 @@ class SealedStore(WatchedStore):
         self.lease_seconds: Final = _lease_seconds(store)
         self._store = store
         self._keyring = _Keyring(keys, _name(store) if name is None else _checked_name(name))
+
+    async def __aenter__(self) -> Self:
+        """Open the store within, where it is one to be opened."""
+        if isinstance(self._store, AbstractAsyncContextManager):
+            await self._store.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        if isinstance(self._store, AbstractAsyncContextManager):
+            await self._store.__aexit__(exc_type, exc, traceback)
 
     async def load(self, key: str, /) -> Token | None:
         """Return the token of a key; None where there is none.

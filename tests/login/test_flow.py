@@ -257,6 +257,7 @@ async def test_a_page_is_sent_to_the_login_and_a_program_is_told(world: World) -
     assert told.fields == (
         ("content-type", "application/problem+json"),
         ("cache-control", "no-store"),
+        ("www-authenticate", "Cookie"),
     )
 
 

@@ -309,3 +309,14 @@ async def test_what_was_decrypted_and_is_no_record_is_not_shown(inner: MemorySto
         with pytest.raises(StoreError) as caught:
             await store.load("ada")
         assert "canary" not in told(caught.value)
+
+
+async def test_it_opens_and_closes_the_store_within(inner: MemoryStore, tmp_path: Path) -> None:
+    async with SealedStore(inner, {"new": NEW}) as store:  # which is none to be opened
+        await store.save("ada", TOKEN)
+    assert await store.load("ada") == TOKEN
+
+    async with SealedStore(SQLiteStore(tmp_path / "tokens.db"), {"new": NEW}) as store:
+        await store.save("ada", TOKEN)
+    with pytest.raises(StoreError, match="closed"):
+        await store.load("ada")
