@@ -5,7 +5,7 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import platformdirs
 
@@ -33,7 +33,7 @@ def client_secret(profile: Profile) -> str | None:
         ConfigurationError: It is not there.
     """
     if profile.client_secret_keyring:
-        found = _keyring().get_password(SERVICE, profile.name)
+        found = _from_keyring(profile.name)
         if not found:
             message = (
                 f"the keyring has no client secret of {profile.name!r}; put it there by: keyring "
@@ -79,12 +79,12 @@ def sealed(store: SQLiteStore, *, by_keyring: bool) -> TokenStore:
     Raises:
         ConfigurationError: The key is none, or cannot be had.
     """
-    text = os.environ.get(_KEY_VARIABLE) or (_kept_key() if by_keyring else None)
-    if text is None:
+    text = os.environ.get(_KEY_VARIABLE)
+    if text is None and not by_keyring:
         return store
     from oauthkit.stores.sealed import SealedStore  # noqa: PLC0415 - loads cryptography
 
-    return SealedStore(store, {"cli": _decoded(text)})
+    return SealedStore(store, {"cli": _decoded(_kept_key() if text is None else text)})
 
 
 def _decoded(text: str) -> bytes:
@@ -102,30 +102,32 @@ def _decoded(text: str) -> bytes:
 
 def _kept_key() -> str:
     """Return the key in the keyring, made where there is none yet."""
-    keyring = _keyring()
-    kept: str | None = keyring.get_password(SERVICE, STORE_KEY)
-    if kept is None:
-        kept = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
-        keyring.set_password(SERVICE, STORE_KEY, kept)
-    return kept
+    return _from_keyring(STORE_KEY) or _from_keyring(STORE_KEY, new=_new_key()) or ""
 
 
-def _keyring() -> Any:
-    """Return the system's keyring.
+def _new_key() -> str:
+    return SecretStr(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
+
+
+def _from_keyring(name: str, *, new: str | None = None) -> str | None:
+    """Return what the system's keyring has under a name, or what is put there now.
 
     Raises:
-        ConfigurationError: The package is not installed, or finds none.
+        ConfigurationError: The package is not installed, finds no keyring, or may not use it.
     """
     try:
         import keyring  # noqa: PLC0415 - an extra
-        from keyring.backends.fail import Keyring  # noqa: PLC0415 - likewise
+        from keyring.errors import KeyringError  # noqa: PLC0415 - likewise
     except ImportError as error:
         message = "the system's keyring is asked by an extra: pip install 'oauthkit[keyring]'"
         raise ConfigurationError(message) from error
-    if isinstance(keyring.get_keyring(), Keyring):
+    try:
+        if new is not None:
+            keyring.set_password(SERVICE, name, new)
+        return keyring.get_password(SERVICE, name)
+    except KeyringError as error:
         message = (
-            "this system has no keyring that the package keyring knows; give secrets by "
+            f"the system's keyring cannot be used ({type(error).__name__}); give secrets by "
             f"environment variables: client_secret_env in the profile, {_KEY_VARIABLE}"
         )
-        raise ConfigurationError(message)
-    return keyring
+        raise ConfigurationError(message) from error

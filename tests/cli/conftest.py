@@ -25,10 +25,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def fake() -> Iterator[FakeAuthorizationServer]:
+def answers() -> list[httpx.Response]:
+    """Hold what the API behind the fake answers next; it tells the path where that is nothing."""
+    return []
+
+
+@pytest.fixture
+def fake(answers: list[httpx.Response]) -> Iterator[FakeAuthorizationServer]:
     """Serve a fake in a thread of its own: a public client, ada and bob."""
     found = FakeAuthorizationServer(client_secret=None, people=("ada", "bob"))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(found.serve()):
+
+    def api(request: httpx.Request) -> httpx.Response:
+        return answers.pop() if answers else httpx.Response(200, json={"path": request.url.path})
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(found.serve(api)):
         yield found
 
 

@@ -1,14 +1,19 @@
 """`oauthkit login`, by a browser and by a code, and the token that it leaves."""
 
 import json
+import re
 import shlex
+import socket
 import sys
 import webbrowser
 from pathlib import Path
+from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
+import click
 import click.testing
+import httpx
 import pytest
 
 from oauthkit import AuthorizationServer
@@ -141,3 +146,179 @@ def test_callbacks_of_servers_that_do_not_say_who_they_are_need_paths_of_their_o
     check_told_apart(speaking, here, [there])
     with pytest.raises(ConfigurationError, match="'two' of another server has the same path"):
         check_told_apart(silent, here, [two, there])
+
+
+def new(fake: FakeAuthorizationServer, *more: str) -> list[str]:
+    return ["login", "--issuer", fake.issuer, "--client-id", "client", "--save", "work", *more]
+
+
+def test_a_login_without_a_browser_prints_the_url(
+    invoke: Invoke, fake: FakeAuthorizationServer, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    echo = click.echo
+
+    def follow(text: object = "", *, err: bool = False) -> None:
+        echo(text, err=err)
+        found = re.search(r"^http\S+$", str(text), re.MULTILINE)
+        if found:
+            shown.append(found[0])
+            Thread(target=person.open, args=(found[0],)).start()
+
+    monkeypatch.setattr("click.echo", follow)
+
+    result = invoke(*new(fake, "--no-browser", "--json", "--scope", "openid"))
+
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["subject"] == "bob"
+    assert json.loads(result.stdout)["issuer"] == fake.issuer
+    assert len(shown) == 1
+
+
+def test_a_refusal_is_told_here_and_in_the_browser(
+    invoke: Invoke, fake: FakeAuthorizationServer, person: Person, home: Path
+) -> None:
+    person.decision = "refuse"
+
+    result = invoke(*new(fake))
+
+    assert result.exit_code == 3
+    assert "access_denied" in result.stderr
+    assert "You, or the server, refused" in person.pages[0].text
+    assert not (home / "profiles.toml").exists()
+
+
+def test_a_login_that_cannot_be_completed_says_nothing_of_it_to_the_browser(
+    invoke: Invoke, fake: FakeAuthorizationServer, person: Person
+) -> None:
+    """AT-66: what the server says may be anybody's, and the page has none of it."""
+    body = b'{"error": "invalid_grant", "error_description": "<script>alert(1)</script>"}'
+    fake.fail_next(400, content=body, headers={"content-type": "application/json"})
+
+    result = invoke(*new(fake))
+
+    assert result.exit_code == 3
+    assert "invalid_grant" in result.stderr
+    assert "It could not be completed" in person.pages[0].text
+    assert "alert(1)" not in person.pages[0].text
+
+
+def test_a_login_that_nobody_ends_ends_by_itself(
+    invoke: Invoke, fake: FakeAuthorizationServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NA-04."""
+    urls: list[str] = []
+    monkeypatch.setattr("webbrowser.open", urls.append)
+
+    result = invoke(*new(fake, "--timeout", "0.05"))
+
+    assert result.exit_code == 3
+    assert "nobody has come back from the browser within 0.05 s" in result.stderr
+    redirect_uri = parse_qs(urlsplit(urls[0]).query)["redirect_uri"][0]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(redirect_uri)
+
+
+def test_keys_that_cannot_be_had_leave_a_login_good_and_say_so(
+    invoke: Invoke, fake: FakeAuthorizationServer, person: Person
+) -> None:
+    fake.fail_next(503, endpoint="jwks", times=99)
+
+    result = invoke(*new(fake, "--scope", "openid"))
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("logged in, for openid; ")
+    assert "warning: who has logged in is not verified" in result.stderr
+    assert invoke("token").exit_code == 0
+
+
+def test_a_registered_port_that_is_in_use_is_told(
+    invoke: Invoke, fake: FakeAuthorizationServer
+) -> None:
+    """AT-22."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        uri = f"http://127.0.0.1:{other.getsockname()[1]}/callback"
+
+        result = invoke(*new(fake, "--redirect-uri", uri))
+
+    assert result.exit_code == 1
+    assert "in use" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--client-id", "client"],
+        ["--issuer", "https://auth.example", "--client-id", "client"],
+        ["--issuer", "https://auth.example", "--save", "work"],
+        ["--save", "work"],
+        ["--issuer", "https://auth.example", "--client-id", "x", "--save", "a b"],
+        [
+            *("--issuer", "https://auth.example", "--client-id", "x", "--save", "work"),
+            *("--client-secret-env", "NOT_SET_ANYWHERE"),
+        ],
+        ["--timeout", "0"],
+    ],
+)
+def test_a_new_profile_that_is_not_whole_is_wrong_usage(invoke: Invoke, options: list[str]) -> None:
+    assert invoke("login", *options).exit_code == 2
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_a_second_login_is_by_the_saved_profile(
+    invoke: Invoke, fake: FakeAuthorizationServer, person: Person
+) -> None:
+    person.name = "ada"
+
+    result = invoke("login")
+
+    assert result.stdout.startswith("logged in as ada")
+    assert "is saved" not in result.stderr
+    other = invoke(*new(fake, "--scope", "write"))
+    assert other.exit_code == 2
+    assert "has another profile 'work'" in other.stderr
+
+
+@pytest.mark.usefixtures("person")
+def test_a_profile_that_cannot_be_saved_after_all_is_told(
+    invoke: Invoke, fake: FakeAuthorizationServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        message = "no space left"
+        raise OSError(message)
+
+    monkeypatch.setattr(Path, "replace", full)
+
+    result = invoke(*new(fake))
+
+    assert result.exit_code == 1
+    assert "no space left" in result.stderr
+
+
+@pytest.mark.parametrize("decision, code", [("agree", 0), ("refuse", 3)])
+def test_a_login_by_a_code_is_agreed_to_on_another_device(
+    invoke: Invoke,
+    fake: FakeAuthorizationServer,
+    monkeypatch: pytest.MonkeyPatch,
+    decision: str,
+    code: int,
+) -> None:
+    fake.device_interval = 0.01
+    echo = click.echo
+
+    def read(text: object = "", *, err: bool = False) -> None:
+        echo(text, err=err)
+        found = re.search(r"open (\S+) and enter the code (\S+)", str(text))
+        if found:
+            form = {"person": "bob", "decision": decision, "user_code": found[2]}
+            Thread(target=httpx.post, args=(found[1],), kwargs={"data": form}).start()
+
+    monkeypatch.setattr("click.echo", read)
+
+    result = invoke(*new(fake, "--device"))
+
+    assert result.exit_code == code, result.output
+    assert "Enter no code that somebody else gave you." in result.stderr
+    assert invoke("token").exit_code == (0 if code == 0 else 2)

@@ -19,6 +19,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "request": "Send a request that carries the token.",
     "inspect": "Show what is kept of a login.",
     "logout": "Forget the token, and have the server revoke it.",
+    "discover": "Show what a server offers, and what is wrong with it.",
     "serve": "Be an authorization server for tests, with a login page.",
     "demo": "Get tokens in every documented way, and call through their expiries.",
 }

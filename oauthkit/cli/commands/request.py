@@ -6,6 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+import anyio.to_thread
 import attrs
 import click
 import httpx
@@ -132,14 +133,19 @@ async def _send(access: Access, wanted: Wanted, output: IO[bytes]) -> int:
             session.stream(wanted.method, wanted.url, **options) as response,
         ):
             if wanted.include:
-                output.write(_head(response))
+                await anyio.to_thread.run_sync(_write, output, _head(response))
             async for chunk in response.aiter_bytes():
-                output.write(chunk)
-            output.flush()
+                await anyio.to_thread.run_sync(_write, output, chunk)
             return response.status_code
     except httpx.HTTPError as error:
         message = f"no answer came: {printable(str(error)) or type(error).__name__}"
         raise Ended(message, Exit.TRY_LATER) from error
+
+
+def _write(output: IO[bytes], content: bytes) -> None:
+    """Write at once, in a thread: who reads may be slow, and the file opens with the first byte."""
+    output.write(content)
+    output.flush()
 
 
 def _head(response: httpx.Response) -> bytes:

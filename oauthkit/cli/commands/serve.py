@@ -57,7 +57,16 @@ def serve(
 
 
 def _secret(variable: str | None) -> str | None:
-    return None if variable is None else os.environ.get(variable)
+    """Return the client's secret; None for a public client.
+
+    Raises:
+        UsageError: The variable has none.
+    """
+    found = None if variable is None else os.environ.get(variable)
+    if variable is not None and not found:
+        message = f"the environment variable {variable!r} is empty or not set"
+        raise click.UsageError(message)
+    return found
 
 
 async def _serve(fake: FakeAuthorizationServer, port: int, as_json: bool) -> None:  # noqa: FBT001

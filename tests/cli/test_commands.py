@@ -1,0 +1,162 @@
+"""The group: its help costs nothing, each command is loaded when it is used."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+
+from oauthkit import (
+    ConfigurationError,
+    OAuthKitError,
+    ReauthorizationRequired,
+    TransportError,
+    __version__,
+)
+from oauthkit.cli.commands import oauthkit
+from oauthkit.cli.moments import moment
+from oauthkit.cli.outcomes import Ended, Exit, run
+
+from .conftest import Invoke
+
+NAMES = ["login", "token", "request", "inspect", "logout", "discover", "serve", "demo"]
+
+
+def test_every_command_is_there_and_its_help_begins_as_the_groups_says(invoke: Invoke) -> None:
+    text = invoke("--help").stdout
+
+    assert oauthkit.list_commands(click.Context(oauthkit)) == NAMES
+    for name in NAMES:
+        own = invoke(name, "--help").stdout
+        summary = own.split("\n\n")[1].strip().splitlines()[0]
+        assert f"  {name}" in text
+        assert re.split("[,;.]", summary)[0] in text
+        assert "--help" in own
+    assert "130 interrupted" in " ".join(text.split())
+    assert invoke("--version").stdout == f"oauthkit, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "demo"])
+def test_the_help_of_a_command_has_an_example_that_is_not_broken_into_lines(
+    invoke: Invoke, name: str
+) -> None:
+    _, _, examples = invoke(name, "--help").stdout.partition("\nExamples:\n")
+
+    assert examples.strip()
+    assert all(line.startswith(("  oauthkit ", "  curl ")) for line in examples.splitlines())
+
+
+def test_an_unknown_command_is_a_usage_error(invoke: Invoke) -> None:
+    assert invoke("colour").exit_code == 2
+
+
+def test_completion_knows_the_commands_and_their_options_and_imports_none() -> None:
+    complete = ShellComplete(oauthkit, {}, "oauthkit", "_OAUTHKIT_COMPLETE")
+    before = set(sys.modules)
+
+    assert [item.value for item in complete.get_completions([], "lo")] == ["login", "logout"]
+    assert [item.value for item in complete.get_completions([], "")] == NAMES
+    assert "--version" in [item.value for item in complete.get_completions([], "--")]
+    assert set(sys.modules) == before
+    assert "--device" in [item.value for item in complete.get_completions(["login"], "--d")]
+
+
+TIMED = """
+import sys, time
+start = time.process_time()
+{statement}
+print(time.process_time() - start)
+print(*sys.modules, file=sys.stderr)
+"""
+HELP = """
+import io
+import contextlib
+sys.argv = ["oauthkit", "--help"]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    from oauthkit.cli import main
+    main()
+"""
+
+
+def _timed(statement: str) -> tuple[float, set[str]]:
+    done = subprocess.run(  # noqa: S603 - our own text
+        [sys.executable, "-c", TIMED.format(statement=statement)],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": ""},
+        timeout=50,
+    )
+    return float(done.stdout), set(done.stderr.split())
+
+
+def test_the_help_costs_hardly_more_than_click(record_property: Any) -> None:
+    """Twice of it at most: measured in turns, for the machine has other things to do."""
+    _timed(HELP)  # its bytecode is on disk from here on
+    rounds = [(_timed("import click")[0], _timed(HELP)) for _ in range(3)]
+    alone = min(seconds for seconds, _ in rounds)
+    ours = min(seconds for _, (seconds, _) in rounds)
+
+    record_property("measured", f"oauthkit --help: {ours / alone:.2f} x import click")
+    assert ours < 2 * alone
+    assert rounds[0][1][1] & {"httpx", "anyio", "rich", "attrs"} == set()
+
+
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (ConfigurationError("what is wrong"), Exit.FAILED, "what is wrong"),
+        (ReauthorizationRequired("gone"), Exit.LOGIN_NEEDED, "gone; log in by: oauthkit login"),
+        (TransportError("away", retry_after=7), Exit.TRY_LATER, "away; try again in 7 s"),
+        (KeyboardInterrupt(), Exit.INTERRUPTED, "interrupted"),
+        (OSError("no \x1b[31mspace"), Exit.FAILED, "no \\x1b[31mspace"),
+    ],
+)
+def test_an_error_ends_a_command_with_its_text_and_a_status_for_scripts(
+    error: BaseException, code: Exit, words: str
+) -> None:
+    async def fail() -> None:
+        raise error
+
+    with pytest.raises(Ended) as caught:
+        run(fail)
+
+    assert caught.value.exit_code == int(code)
+    assert caught.value.message == words
+
+
+def test_what_is_no_error_of_ours_is_not_hidden() -> None:
+    async def fail(text: str) -> None:
+        raise ValueError(text)
+
+    with pytest.raises(ValueError, match="a fault"):
+        run(fail, "a fault")
+    assert not issubclass(ValueError, OAuthKitError)
+
+
+@pytest.mark.parametrize(
+    "left, words",
+    [
+        (0.0, "in 0 s"),
+        (59.0, "in 59 s"),
+        (180.0, "in 3 min"),
+        (7_200.0, "in 2 h"),
+        (864_000.0, "in 10 d"),
+        (-3.0, "3 s ago"),
+    ],
+)
+def test_a_moment_is_told_by_how_far_it_is(left: float, words: str) -> None:
+    assert moment(1_000.0 + left, now=1_000.0) == words
+    assert moment(None) == "at a time that the server does not say"
+
+
+def test_nothing_is_coloured_where_it_is_piped(invoke: Invoke, fake: Any) -> None:
+    found = invoke("discover", fake.issuer)
+
+    assert "\x1b" not in found.output
+    assert json.loads(invoke("discover", fake.issuer, "--json").stdout)["issuer"] == fake.issuer
