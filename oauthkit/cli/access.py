@@ -23,6 +23,7 @@ from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.session import AsyncTokenSession
 from oauthkit.stores.base import TokenStore
 from oauthkit.stores.sqlite import SQLiteStore
+from oauthkit.transport import AsyncHTTPClient
 
 _TIMEOUT: Final = 30.0
 
@@ -66,7 +67,7 @@ class Access:
         """Parameters of a request for a token that no argument is for."""
         return {"audience": self.profile.audience} if self.profile.audience else {}
 
-    async def found(self, http: httpx.AsyncClient) -> AuthorizationServer:
+    async def found(self, http: AsyncHTTPClient[Any]) -> AuthorizationServer:
         """Return the server, found if it has to be."""
         if isinstance(self.server, Discovered):
             return await self.server.server(http)

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -64,6 +66,27 @@ def test_completion_knows_the_commands_and_their_options_and_imports_none() -> N
     assert "--version" in [item.value for item in complete.get_completions([], "--")]
     assert set(sys.modules) == before
     assert "--device" in [item.value for item in complete.get_completions(["login"], "--d")]
+
+
+def documented() -> list[str]:
+    """Return every command that the page shows."""
+    page = (Path(__file__).parents[2] / "docs" / "terminal.md").read_text(encoding="utf-8")
+    return sorted(set(re.findall(r"^(oauthkit [^\n&|]+)", page, re.MULTILINE)))
+
+
+@pytest.mark.parametrize("line", documented())
+def test_a_command_of_the_page_is_one(line: str) -> None:
+    name, *arguments = shlex.split(line)[1:]
+    command = oauthkit.get_command(click.Context(oauthkit), name)
+    assert command is not None
+    if name == "request":
+        arguments = [argument.replace("@report.txt", "text") for argument in arguments]
+
+    assert command.make_context(name, arguments).params
+
+
+def test_the_page_shows_every_command() -> None:
+    assert {shlex.split(line)[1] for line in documented()} == {*NAMES} - {"demo"}
 
 
 TIMED = """

@@ -254,6 +254,13 @@ def test_a_token_is_sealed_where_there_is_a_key(
     assert result.exit_code == 1
     assert "cannot be read" in result.stderr
 
+    forgotten = invoke("logout")
+
+    assert forgotten.exit_code == 1
+    assert forgotten.stdout == "logged out here\n"
+    assert "the token may live on at the server" in forgotten.stderr
+    assert invoke("token").exit_code == 3
+
 
 @pytest.mark.usefixtures("logged_in")
 def test_a_logout_forgets_the_token_and_has_the_server_revoke_it(

@@ -2,20 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import click
-import httpx
 
 from oauthkit.cli.access import Access
 from oauthkit.cli.browser import open_browser
 from oauthkit.cli.options import access_to, json_option, profile_options
 from oauthkit.cli.outcomes import Ended, Exit, run
 from oauthkit.cli.usage import Command
-from oauthkit.errors import OAuthKitError, Recovery
+from oauthkit.errors import OAuthKitError, Recovery, StoreError
 from oauthkit.protocol.logout import end_session_url
 from oauthkit.protocol.token import Token
+from oauthkit.session import AsyncTokenSession
 
 _BROWSER_SECONDS: Final = 5.0
 """For the browser to start, before this process ends."""
@@ -71,20 +71,36 @@ def logout(*, profile_name: str | None, config: Path | None, browser: bool, as_j
 
 async def _log_out(access: Access, browser: bool) -> Outcome:  # noqa: FBT001 - by position
     async with access.session() as session:
-        kept = await access.store.load(access.profile.key)
-        if kept is None:
+        kept, failure = await _kept(access)
+        if kept is None and failure is None:
             return Outcome(kept=False)
-        failure = None
-        try:
-            await session.revoke()
-        except OAuthKitError as error:
-            failure = error
-        if not isinstance(session.http, httpx.AsyncClient) or not browser:
+        if failure is not None:
+            await access.store.delete(access.profile.key)
+        else:
+            failure = await _failure_to_revoke(session)
+        if not browser:
             return Outcome(kept=True, failure=failure)
-        return Outcome(kept=True, failure=failure, page=await _page(access, session.http, kept))
+        id_token = None if kept is None else kept.id_token
+        page = end_session_url(
+            await access.found(session.http),
+            id_token=id_token,
+            client_id=access.profile.client_id,
+        )
+        return Outcome(kept=True, failure=failure, page=page)
 
 
-async def _page(access: Access, http: httpx.AsyncClient, kept: Token) -> str:
-    """Return the server's page for the end of its own session."""
-    found = await access.found(http)
-    return end_session_url(found, id_token=kept.id_token, client_id=access.profile.client_id)
+async def _failure_to_revoke(session: AsyncTokenSession[Any]) -> OAuthKitError | None:
+    """Forget the token, and return why the server has not revoked it; None where it has."""
+    try:
+        await session.revoke()
+    except OAuthKitError as error:
+        return error
+    return None
+
+
+async def _kept(access: Access) -> tuple[Token | None, OAuthKitError | None]:
+    """Return what is kept, or why that cannot be read: it can be forgotten all the same."""
+    try:
+        return await access.store.load(access.profile.key), None
+    except StoreError as error:
+        return None, error
