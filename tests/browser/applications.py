@@ -30,11 +30,18 @@ class Application:
         name: Its file.
         site: Where it is.
         issuer: The server at which its visitors log in.
+        log: Where what it says is written to, each request among it.
     """
 
     name: str
     site: str
     issuer: str
+    log: Path
+
+    def posts(self, path: str, status: int) -> int:
+        """Return how many requests were posted to a path, and answered so."""
+        line = f'"POST {path} HTTP/1.1" {status} '
+        return self.log.read_text(encoding="utf-8").count(line)
 
 
 def registered(name: str, site: str) -> dict[str, Any]:
@@ -44,6 +51,8 @@ def registered(name: str, site: str) -> dict[str, Any]:
         "client_secret": _SECRET,
         "redirect_uris": [f"{site}/auth/callback"],
         "post_logout_redirect_uris": [f"{site}/"],
+        "backchannel_logout_uri": f"{site}/auth/backchannel-logout",
+        "backchannel_logout_session_required": True,
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "access_token_seconds": TOKEN_SECONDS,
@@ -51,13 +60,12 @@ def registered(name: str, site: str) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(application: Application, descriptor: int, log: Path) -> Generator[None]:
+def serving(application: Application, descriptor: int) -> Generator[None]:
     """Run an application on a socket that is there already.
 
     Args:
         application: Which.
         descriptor: That of the socket.
-        log: Where what it says is written to.
     """
     settings = {
         "ISSUER": application.issuer,
@@ -66,7 +74,7 @@ def serving(application: Application, descriptor: int, log: Path) -> Generator[N
         "API_URL": f"{application.issuer}/me",  # which says who it is that a token belongs to
         "COOKIE_KEY": urlsafe_b64encode(token_bytes(32)).decode(),
     }
-    with log.open("wb") as output:
+    with application.log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - an example of ours
             [sys.executable, str(_SERVING), application.name, str(descriptor)],
             env={**os.environ, **settings},

@@ -92,10 +92,12 @@ def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
                 log=directory / "oidc-provider.log",
             )
         )
-        served = {n: Application(n, site, where["issuer"]) for n, site in sites.items()}
+        served = {
+            name: Application(name, site, where["issuer"], directory / f"{name}.log")
+            for name, site in sites.items()
+        }
         for name, application in served.items():
-            log = directory / f"{name}.log"
-            stack.enter_context(serving(application, sockets[name].fileno(), log))
+            stack.enter_context(serving(application, sockets[name].fileno()))
         yield served
 
 

@@ -75,11 +75,15 @@ class Person:
     def log_out(self) -> None:
         """Press the button of the page, confirm it on the page of the server, and come back."""
         self.page.click("text=Log out")
+        self.sign_out()
+        self.page.wait_for_selector("[name=login]")  # the application has sent them there again
+        self.look("signed-out")
+
+    def sign_out(self) -> None:
+        """Say on the page of the server that they want to log out there."""
         self.page.wait_for_selector("text=Do you want to sign-out")
         self.look("sign-out")
         self.page.click("button[value=yes]")
-        self.page.wait_for_selector("[name=login]")  # the application has sent them there again
-        self.look("signed-out")
 
     def shown(self) -> dict[str, Any]:
         """Return what the page shows: what the API has said with their token."""

@@ -1,5 +1,6 @@
 """Serve an application of `docs/examples`, in a process of its own, until that is ended."""
 
+import logging
 import runpy
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ def main(example: str, descriptor: str) -> None:
         example: The name of its file.
         descriptor: That of the socket, on which visitors may be waiting already.
     """
+    logging.basicConfig(level=logging.INFO)
     app = runpy.run_path(str(EXAMPLES / example))["app"]
     listening = socket(fileno=int(descriptor))
     if example.startswith("aiohttp"):

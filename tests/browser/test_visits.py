@@ -7,6 +7,7 @@ from tests.browser.applications import TOKEN_SECONDS
 from tests.browser.people import Person
 
 BAD_REQUEST = 400
+TOLD = "/auth/backchannel-logout"
 
 
 def test_a_person_sees_what_is_theirs_as_long_as_the_visit_lasts(ada: Person) -> None:
@@ -35,6 +36,21 @@ def test_a_person_logs_out_here_and_at_the_server(ada: Person) -> None:
     assert ada.home in came
     assert "__Host-visitor" not in ada.cookies()
     ada.visit()
+    assert ada.page.locator("[name=login]").is_visible()
+
+
+def test_a_logout_at_the_server_is_one_here(ada: Person) -> None:
+    """BL-02, BL-10: the server tells the application, which no browser has to come to for that."""
+    ada.log_in()
+    cookie, told = ada.cookies()["__Host-visitor"], ada.application.posts(TOLD, 200)
+    ada.visit(f"{ada.application.issuer}/session/end")
+    ada.sign_out()
+    ada.page.wait_for_selector("text=Success")
+
+    assert ada.application.posts(TOLD, 200) == told + 1
+    assert ada.cookies()["__Host-visitor"] == cookie
+    ada.visit()
+    ada.look("told-by-the-server")
     assert ada.page.locator("[name=login]").is_visible()
 
 
