@@ -22,6 +22,7 @@ from oauthkit.integrations.starlette import (
     login_response,
     login_routes,
 )
+from oauthkit.kinds import checked
 from oauthkit.login import LoginFlow, LoginReply, LoginRequest, LoginSettings, Visitor
 from oauthkit.login.lifespan import opened
 from oauthkit.session import AsyncTokenSession, R
@@ -141,13 +142,15 @@ class Login(Generic[R]):
         ConfigurationError: Something does not fit.
     """
 
+    @checked
     def __init__(self, session: AsyncTokenSession[R], **settings: Unpack[LoginSettings]) -> None:
         """Check what was given; nothing is sent yet."""
         self.flow = flow = LoginFlow(session, **settings)
         self.visitor = VisitorDependency(flow, required=True)
         self.visitor_or_none = VisitorDependency(flow, required=False)
         self.exception_handlers: dict[Any, Callable[..., Any]] = {LoginAnswer: _send_whole}
-        self._opened = partial(opened, session, settings)
+        stores = settings.get("used"), settings.get("logout_index")
+        self._opened = partial(opened, session, *stores)
         self.router = APIRouter(routes=login_routes(flow))
 
     @asynccontextmanager

@@ -319,6 +319,7 @@ class LoginFlow(Generic[R]):
 
     async def _let_in(self, request: LoginRequest, login: AuthorizationRequest) -> LoginReply:
         over = self._pending.clear(login)
+        former = self._cookie.find(request.cookies, now=self._clock.time())
         try:
             result = await complete_login(
                 self.session.token_http,
@@ -334,14 +335,12 @@ class LoginFlow(Generic[R]):
             )
             if result.not_verified is not None:
                 return self._answers.out_of_order(result.not_verified, request, [over])
-            visit = await self._visits.begun(result)
+            visit = await self._visits.begun(result, former=former)
         except CallbackError:
             return self._answers.shown(FORGED, request)
         except OAuthKitError as error:
             return self._answers.unfinished(error, request, [over])
-        now = self._clock.time()
-        await self._visits.end_former(self._cookie.find(request.cookies, now=now))
-        made = self._cookie.put(visit, now=now)
+        made = self._cookie.put(visit, now=self._clock.time())
         return redirect(login.return_to or self.site.home_of(request), [over, made])
 
 

@@ -4,19 +4,18 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from oauthkit.login.settings import LoginSettings
 from oauthkit.session import AsyncTokenSession
 
 
 @asynccontextmanager
-async def opened(session: AsyncTokenSession[Any], settings: LoginSettings) -> AsyncGenerator[None]:
+async def opened(session: AsyncTokenSession[Any], *stores: object) -> AsyncGenerator[None]:
     """Have what was given for a login open within the block, and closed after it.
 
     Args:
         session: The application's session; it is closed first, and its store after it.
-        settings: Among them, stores of what was used and of who is whose.
+        stores: Further ones: of what was used, and of who is whose; None is none.
     """
-    given = (session.store, settings.get("used"), settings.get("logout_index"), session)
+    given = (session.store, *stores, session)
     async with AsyncExitStack() as stack:
         for one in given:
             if isinstance(one, AbstractAsyncContextManager):

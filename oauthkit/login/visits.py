@@ -24,7 +24,7 @@ from oauthkit.stores.logout_index import LogoutIndex
 from oauthkit.stores.single_use import SingleUseStore
 
 _LAST_REVOCATION: Final = 5.0
-"""Seconds for the server to revoke a visit that a new login has ended."""
+"""Seconds for the server to revoke a visit that nobody comes back to."""
 
 _DOTS_OF_SIGNED: Final = 2
 
@@ -62,24 +62,40 @@ class Visits:
             return server
         return await server.server(self.session.token_http)
 
-    async def begun(self, result: LoggedIn) -> Visit:
+    async def begun(self, result: LoggedIn, *, former: Visit | None) -> Visit:
         """Save the token of a login under a key of its own, and note whose it is.
+
+        The visit that the browser had before is ended. Where that is cut off, because the client
+        has left, or the store fails, the new one is ended as well: nobody would know its key.
 
         Raises:
             StoreError: It could not be saved; the login has failed.
         """
-        visit, identity = Visit.new(result.identity), result.identity
-        if identity is not None:
-            session_id = identity.claims.get("sid")
-            await self.index.add(
-                visit.key,
-                issuer=identity.issuer,
-                subject=identity.subject,
-                session_id=session_id if isinstance(session_id, str) else None,
-                expires_at=self.clock.time() + self.life,
-            )
-        await self.store.save(visit.key, result.token)
+        visit = Visit.new(result.identity)
+        try:
+            await self._note(visit)
+            await self.store.save(visit.key, result.token)
+            if former is not None:
+                await self._end_soon(former)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._end_soon(visit)
+            raise
         return visit
+
+    async def _note(self, visit: Visit) -> None:
+        """Note whose a visit is, for logouts that the server announces."""
+        identity = visit.identity
+        if identity is None:
+            return
+        session_id = identity.claims.get("sid")
+        await self.index.add(
+            visit.key,
+            issuer=identity.issuer,
+            subject=identity.subject,
+            session_id=session_id if isinstance(session_id, str) else None,
+            expires_at=self.clock.time() + self.life,
+        )
 
     async def end(self, visit: Visit) -> str | None:
         """Delete a visit's token and have the server revoke it; return the ID Token with it.
@@ -101,11 +117,10 @@ class Visits:
             await self.index.remove(visit.key)
         return id_token
 
-    async def end_former(self, visit: Visit | None) -> None:
-        """End the visit that a browser had before a login; the login does not fail by it."""
-        if visit is not None:
-            with suppress(StoreError), anyio.move_on_after(_LAST_REVOCATION):
-                await self.end(visit)
+    async def _end_soon(self, visit: Visit) -> None:
+        """End a visit that nobody comes back to, as far as that can be done soon."""
+        with suppress(StoreError), anyio.move_on_after(_LAST_REVOCATION):
+            await self.end(visit)
 
     async def goodbye(
         self, visit: Visit, id_token: str | None, *, site: Site, request: LoginRequest

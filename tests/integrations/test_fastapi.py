@@ -1,7 +1,9 @@
 """Logins in a FastAPI application: what a visitor, a program and an attacker get."""
 
 import inspect
-from typing import Any
+import traceback
+from importlib import import_module
+from typing import Any, Self
 
 import anyio
 import httpx
@@ -9,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from oauthkit import (
+    AsyncTokenSession,
     ConfigurationError,
     MemoryStore,
     ReauthorizationRequired,
@@ -293,3 +296,50 @@ def test_a_login_takes_what_a_flow_takes() -> None:
     assert LoginSettings.__required_keys__ == {"cookie_keys"}
     own = LoginSettings.__annotations__.keys()
     assert taken <= own
+
+
+class Shut(MemoryStore):
+    """Be a store that does not open."""
+
+    async def __aenter__(self) -> Self:
+        message = "the disk is full"
+        raise StoreError(message)
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "aiohttp.web"])
+async def test_no_error_shows_the_keys_of_the_cookies(framework: str) -> None:
+    """AT-70: nor does a traceback that shows local values, of a setting or of a start."""
+    login = import_module(f"oauthkit.integrations.{framework}").Login
+    fake, key = FakeAuthorizationServer(), b"canary" * 5 + b"ab"
+    session = AsyncTokenSession(
+        server=fake.server,
+        client_auth=fake.client_auth,
+        base_url="https://api.example",
+        store=Shut(),
+        key="application",
+    )
+    raised = list[Exception]()
+    for settings in ({"home": "nowhere"}, {"name": 3}):
+        with pytest.raises(ConfigurationError) as refused:
+            login(session, cookie_keys=[key], **settings)
+        raised.append(refused.value)
+    made = login(session, cookie_keys=[key])
+    with pytest.raises(StoreError) as failed:
+        async with made._opened():
+            pass
+
+    shown = "".join(map(locals_of, [*raised, failed.value]))
+    assert "application" in shown
+    assert "canary" not in shown
+    assert "canary" not in repr(vars(made))
+
+
+def locals_of(error: Exception) -> str:
+    """Return the local values of the frames of an error, but for those of tests."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return "".join(
+        str(frame.f_locals) for frame, _ in frames if "/tests/" not in frame.f_code.co_filename
+    )

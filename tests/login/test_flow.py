@@ -477,6 +477,31 @@ class Failing(MemoryStore):
         return super().lease(key)
 
 
+class Parting(MemoryStore):
+    """Be a store that a client leaves at, as soon as the token of a login was saved."""
+
+    parting: tuple[str, anyio.CancelScope] | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved = list[str]()
+
+    async def _leave(self, method: str) -> None:
+        if self.parting is not None and self.parting[0] == method and len(self.saved) > 1:
+            self.parting[1].cancel()
+            self.parting = None
+            await anyio.lowlevel.checkpoint()
+
+    async def load(self, key: str, /) -> Token | None:
+        await self._leave("load")
+        return await super().load(key)
+
+    async def save(self, key: str, token: Token, /) -> None:
+        await super().save(key, token)
+        self.saved.append(key)
+        await self._leave("save")
+
+
 @pytest.mark.parametrize("broken", ["save", "lease"])
 async def test_a_login_whose_token_cannot_be_kept_fails(broken: str) -> None:
     store = Failing()
@@ -489,6 +514,22 @@ async def test_a_login_whose_token_cannot_be_kept_fails(broken: str) -> None:
 
     assert reply.status == 503
     assert browser.cookies == {}
+
+
+@pytest.mark.parametrize("cut", ["save", "load"])
+async def test_a_login_that_is_cut_off_leaves_no_token_that_nobody_knows_of(cut: str) -> None:
+    """Where the client has left, or the answer of the store is lost after it has saved."""
+    store = Parting()
+    async with new_world(store=store) as world:
+        browser = await world.logged_in()
+        callback = world.fake.authorize(str((await browser.start()).location))
+        with anyio.CancelScope() as scope:
+            store.parting = (cut, scope)
+            await browser.finish(callback)
+
+        assert scope.cancelled_caught
+        assert [key for key in store.saved if await store.load(key)] == store.saved[:1]
+        assert await browser.key() == store.saved[0]
 
 
 async def test_whether_somebody_has_logged_out_must_be_known() -> None:

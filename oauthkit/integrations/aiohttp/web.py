@@ -79,10 +79,12 @@ class Login(Generic[R]):
         ConfigurationError: Something does not fit.
     """
 
+    @checked
     def __init__(self, session: AsyncTokenSession[R], **settings: Unpack[LoginSettings]) -> None:
         """Check what was given; nothing is sent yet."""
         self.flow = LoginFlow(session, **settings)
-        self._opened = partial(opened, session, settings)
+        stores = settings.get("used"), settings.get("logout_index")
+        self._opened = partial(opened, session, *stores)
         self._resource = web.AppKey[web.Resource]("oauthkit.login")
 
     @checked
