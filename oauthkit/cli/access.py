@@ -11,6 +11,7 @@ from oauthkit.cli.places import client_secret, sealed, sqlite_store
 from oauthkit.cli.profile import Profile
 from oauthkit.cli.profile_file import ProfileFile
 from oauthkit.discovery import Discovered
+from oauthkit.errors import OAuthKitError, ReauthorizationRequired
 from oauthkit.operations.asking import Issuer
 from oauthkit.protocol.client_auth import (
     ClientAuth,
@@ -98,7 +99,20 @@ class Access:
                 key=profile.key,
             ) as session,
         ):
-            yield session
+            try:
+                yield session
+            except ReauthorizationRequired as error:
+                raise _login_needed(profile, error) from error
+
+
+def _login_needed(profile: Profile, error: ReauthorizationRequired) -> ReauthorizationRequired:
+    """Return the error in the words of who sits before the terminal."""
+    why = f" ({error.__cause__})" if isinstance(error.__cause__, OAuthKitError) else ""
+    message = (
+        f"nobody is logged in by the profile {profile.name!r}, or not any more{why}; log in by: "
+        f"oauthkit login --profile {profile.name}"
+    )
+    return ReauthorizationRequired(message)
 
 
 def _server(profile: Profile) -> Issuer:

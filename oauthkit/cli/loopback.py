@@ -44,7 +44,7 @@ class Arrival:
     """
 
     callback: str = secret()
-    _page: HTTPResponse | None = attrs.field(default=None, init=False)
+    _page: HTTPResponse = attrs.field(init=False, repr=False)
     _decided: anyio.Event = attrs.field(factory=anyio.Event, init=False, repr=False)
     _sent: anyio.Event = attrs.field(factory=anyio.Event, init=False, repr=False)
 
@@ -54,7 +54,7 @@ class Arrival:
         self._decided.set()
         await self._sent.wait()
 
-    async def page(self) -> HTTPResponse | None:
+    async def page(self) -> HTTPResponse:
         """Wait for the page."""
         await self._decided.wait()
         return self._page
@@ -124,9 +124,7 @@ class Loopback:
         arrival = self._arrival = Arrival(request.url)
         self._arrived.set()
         try:
-            page = await arrival.page()
-            if page is not None:
-                await visitor.send(page)
+            await visitor.send(await arrival.page())
         finally:
             arrival.over()
 
@@ -193,9 +191,10 @@ def _bound(origin: Origin) -> socket.socket:
         made.settimeout(0)
         made.bind((origin.host, 0 if origin.default_port else origin.port))
         made.listen(_BACKLOG)
-    except BaseException:
+    except OSError as error:
         made.close()
-        raise
+        message = f"nothing can be opened at {origin} for the browser: {error.strerror}"
+        raise OSError(error.errno, message) from error
     return made
 
 

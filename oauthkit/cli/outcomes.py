@@ -47,8 +47,6 @@ class Ended(click.ClickException):
 def failure_of(error: OAuthKitError) -> Ended:
     """Return how a command ends by an error of the library."""
     message = str(error)
-    if error.recovery is Recovery.REAUTHORIZE:
-        message += "; log in by: oauthkit login"
     if error.retry_after is not None:
         message += f"; try again in {error.retry_after:.0f} s"
     return Ended(message, _BY_RECOVERY[error.recovery])

@@ -134,7 +134,7 @@ def test_the_help_costs_hardly_more_than_click(record_property: Any) -> None:
     "error, code, words",
     [
         (ConfigurationError("what is wrong"), Exit.FAILED, "what is wrong"),
-        (ReauthorizationRequired("gone"), Exit.LOGIN_NEEDED, "gone; log in by: oauthkit login"),
+        (ReauthorizationRequired("gone"), Exit.LOGIN_NEEDED, "gone"),
         (TransportError("away", retry_after=7), Exit.TRY_LATER, "away; try again in 7 s"),
         (KeyboardInterrupt(), Exit.INTERRUPTED, "interrupted"),
         (OSError("no \x1b[31mspace"), Exit.FAILED, "no \\x1b[31mspace"),

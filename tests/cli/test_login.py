@@ -33,7 +33,9 @@ def test_a_login_leaves_a_profile_and_a_token_that_is_used_and_renewed(
     logged_in: click.testing.Result,
 ) -> None:
     """NA-02: the browser is the resource owner's own, and gets the URL as it is."""
-    assert logged_in.stdout == "logged in as bob, for openid read; the token expires in 60 s\n"
+    assert re.fullmatch(
+        r"logged in as bob, for openid read; the token expires in \d\d s\n", logged_in.stdout
+    )
     assert "the profile 'work' is saved" in logged_in.stderr
     assert "You are logged in" in person.pages[0].text
     first = invoke("token").stdout
@@ -310,7 +312,7 @@ def test_a_login_by_a_code_is_agreed_to_on_another_device(
 
     def read(text: object = "", *, err: bool = False) -> None:
         echo(text, err=err)
-        found = re.search(r"open (\S+) and enter the code (\S+)", str(text))
+        found = re.search(r"open (\S+) and enter the code (\S+);", str(text))
         if found:
             form = {"person": "bob", "decision": decision, "user_code": found[2]}
             Thread(target=httpx.post, args=(found[1],), kwargs={"data": form}).start()
@@ -322,3 +324,53 @@ def test_a_login_by_a_code_is_agreed_to_on_another_device(
     assert result.exit_code == code, result.output
     assert "Enter no code that somebody else gave you." in result.stderr
     assert invoke("token").exit_code == (0 if code == 0 else 2)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["file:///etc/passwd", "javascript:alert(1)", "-x", "http://auth.example/authorize"],
+)
+def test_a_server_that_names_no_page_as_its_own_opens_no_browser(
+    invoke: Invoke, fake: FakeAuthorizationServer, person: Person, endpoint: str
+) -> None:
+    """AT-24: and no port."""
+    fake.metadata = {"authorization_endpoint": endpoint}
+
+    result = invoke(*new(fake))
+
+    assert result.exit_code == 1
+    assert "authorization_endpoint" in result.stderr
+    assert person.urls == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_callback_that_says_it_is_from_another_server_ends_the_login(
+    invoke: Invoke, fake: FakeAuthorizationServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NA-06, AT-01: its code is sent nowhere."""
+
+    def open_elsewhere(url: str) -> None:
+        form = {"person": "bob", "decision": "agree"}
+        back = httpx.post(url, data=form).headers["location"]
+        httpx.get(re.sub(r"iss=[^&]+", "iss=https%3A%2F%2Fevil.example", back))
+
+    monkeypatch.setattr("webbrowser.open", open_elsewhere)
+
+    result = invoke(*new(fake))
+
+    assert result.exit_code == 3
+    assert "from another authorization server" in result.stderr
+    assert fake.token_requests == []
+
+
+def test_a_token_that_the_server_has_ended_is_a_reason_to_log_in(
+    invoke: Invoke, fake: FakeAuthorizationServer, logged_in: click.testing.Result
+) -> None:
+    fake.ledger.revoke_all()
+
+    result = invoke("token", "--renew")
+
+    assert logged_in.exit_code == 0
+    assert result.exit_code == 3
+    assert "nobody is logged in by the profile 'work', or not any more" in result.stderr
+    assert "invalid_grant" in result.stderr

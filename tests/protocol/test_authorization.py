@@ -325,7 +325,7 @@ def test_an_absolute_redirect_uri_is_taken_to_the_letter(redirect_uri: str) -> N
     ],
 )
 def test_any_other_redirect_uri_is_refused(redirect_uri: str) -> None:
-    """O2-08, AT-26: RFC 6749 §3.1.2, RFC 8252 §7.1."""
+    """O2-08, AT-26, NA-09: RFC 6749 §3.1.2, RFC 8252 §7.1."""
     with pytest.raises(ConfigurationError):
         login(redirect_uri=redirect_uri)
 

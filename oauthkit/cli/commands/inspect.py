@@ -36,7 +36,8 @@ def inspect(
     access = access_to(profile_name, config)
     kept = run(_kept, access)
     if kept is None:
-        message = f"nothing is kept of {access.profile.name!r}; log in by: oauthkit login"
+        name = access.profile.name
+        message = f"nothing is kept of {name!r}; log in by: oauthkit login --profile {name}"
         raise Ended(message, Exit.LOGIN_NEEDED)
     said = _said(access, kept, show_secrets=show_secrets)
     if as_json:

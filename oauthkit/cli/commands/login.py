@@ -134,7 +134,8 @@ def _show_url(url: str, *, browser: bool) -> None:
 def _show_code(login: DeviceLogin) -> None:
     click.echo(
         f"open {printable(login.verification_uri)} and enter the code "
-        f"{printable(login.user_code)}\nEnter no code that somebody else gave you.",
+        f"{printable(login.user_code)}; it ends {moment(login.expires_at)}\n"
+        "Enter no code that somebody else gave you.",
         err=True,
     )
 
