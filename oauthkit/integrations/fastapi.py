@@ -86,12 +86,15 @@ class VisitorDependency(SecurityBase, Generic[R]):
     def _at_login(self, request: LoginRequest, connection: HTTPConnection) -> LoginRequest:
         """Return a request with the root of the application that has the routes of the login.
 
-        It may be another one than has the route. A mount that has a name hides what is below it.
+        It may be another one than has the route. A mount that has a name hides what is below it,
+        and one at a pattern is found by the pattern.
         """
         scope = connection.scope
         try:
             path: str = scope["router"].url_path_for(login_name(self._flow))
         except NoMatchFound:
+            return request
+        if "{" in path:
             return request
         mounted = path.removesuffix(self._flow.site.login_path)
         return attrs.evolve(request, root=scope.get("app_root_path", request.root) + mounted)

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from string import punctuation
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import attrs
 
@@ -14,7 +15,7 @@ from oauthkit.protocol.messages import Origin
 from oauthkit.protocol.redirects import checked_return_to
 
 _LONGEST_RETURN: Final = 1_000
-"""Characters of a path that a cookie has room for."""
+"""Characters of a path that a cookie has room for, as they stand in a URL."""
 
 _LOGIN: Final = "login"
 _LOGOUT: Final = "logout"
@@ -144,7 +145,7 @@ def return_path(path: str) -> str | None:
     """Return where to go on after a login; None where that would not be safe, or is too long."""
     for candidate in (path, path.partition("?")[0]):
         with suppress(ConfigurationError):
-            if len(candidate) <= _LONGEST_RETURN:
+            if len(quote(candidate, safe=punctuation, errors="replace")) <= _LONGEST_RETURN:
                 return checked_return_to(candidate)
     return None
 

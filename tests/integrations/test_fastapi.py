@@ -4,6 +4,7 @@ import inspect
 import traceback
 from importlib import import_module
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -261,6 +262,27 @@ async def test_an_application_may_be_mounted_in_another_one() -> None:
             )
             assert done.headers["location"] == "/shop/inbox/%2F?x"
             assert (await browser.get("/shop/inbox/")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "tenant, root",
+    [
+        ("ada", "/ada"),
+        ("%E6%97%A5", "/%E6%97%A5"),
+        ("%5Cevil.example", "/%5Cevil.example"),
+        ("%0D%0AX:y", "/%0D%0AX:y"),
+    ],
+)
+async def test_an_application_may_be_mounted_at_a_pattern(tenant: str, root: str) -> None:
+    """BC-01: what stands for the pattern comes from outside, and leads nowhere else."""
+    async with site() as here:
+        outer = FastAPI()
+        outer.mount("/{tenant}", here.app)
+        async with here.browser(outer) as browser:
+            away = await browser.get(f"/{tenant}/inbox/")
+
+            assert urlsplit(away.headers["location"]).netloc == ""
+            assert away.headers["location"].partition("?")[0] == f"{root}/auth/login"
 
 
 async def test_an_application_may_be_mounted_in_the_one_with_the_login() -> None:

@@ -234,6 +234,22 @@ async def test_wherever_an_application_is_mounted_the_login_is_of_this_site(
     assert world.flow.challenge(request).location == f"{login}?return_to=%2Fthere"
 
 
+@pytest.mark.parametrize("character", ["a", '"', "é", "日", "😀"])
+async def test_a_cookie_has_room_for_every_page_that_is_returned_to(
+    world: World, character: str
+) -> None:
+    """BC-09: a browser drops one of more than 4096 characters, and with it the login."""
+    browser, sizes, statuses = world.browser(), set[int](), set[int]()
+    for length in (80, 110, 160, 320, 990, 1100):
+        page = quote("/" + character * length, safe="")
+        begun = await browser.start(f"/auth/login?return_to={page}")
+        sizes |= {len(cookie.name + cookie.value) for cookie in begun.cookies}
+        statuses.add(begun.status)
+
+    assert max(sizes) < 4096
+    assert statuses == {303, 400}
+
+
 async def test_a_login_that_is_asked_for_in_a_way_that_cannot_be_read_is_refused(
     world: World,
 ) -> None:
