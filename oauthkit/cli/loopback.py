@@ -25,7 +25,8 @@ from oauthkit.protocol.authorization import AuthorizationRequest
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, Origin
 from oauthkit.protocol.secret import secret
 
-_HEAD_BYTES: Final = 16_384
+_HEAD_BYTES: Final = 65_536
+"""A browser sends the cookies of every other port of this machine along."""
 _HEAD_SECONDS: Final = 5.0
 _FAREWELL_SECONDS: Final = 1.0
 _CONNECTIONS: Final = 64
