@@ -2,13 +2,19 @@
 
 import json
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import anyio
 import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.errors import ConfigurationError, InvalidJWT, OAuthKitError, StoreError
+from oauthkit.errors import (
+    ConfigurationError,
+    InvalidJWT,
+    OAuthKitError,
+    ReauthorizationRequired,
+    StoreError,
+)
 from oauthkit.labels import LOGGER, log_fields
 from oauthkit.login.messages import LoginRequest
 from oauthkit.login.sites import Site
@@ -16,8 +22,10 @@ from oauthkit.login.visitor import Visit
 from oauthkit.operations.login import LoggedIn
 from oauthkit.operations.logout import complete_logout
 from oauthkit.protocol.client_metadata import ClientMetadata
+from oauthkit.protocol.id_token import Identity
 from oauthkit.protocol.logout import end_session_url
 from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.token import Token
 from oauthkit.session import AsyncTokenSession
 from oauthkit.stores.base import TokenStore
 from oauthkit.stores.logout_index import LogoutIndex
@@ -27,6 +35,12 @@ _LAST_REVOCATION: Final = 5.0
 """Seconds for the server to revoke a visit that nobody comes back to."""
 
 _DOTS_OF_SIGNED: Final = 2
+
+
+class _Names(TypedDict):
+    issuer: str
+    subject: str
+    session_id: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -70,11 +84,11 @@ class Visits:
 
         Raises:
             StoreError: It could not be saved; the login has failed.
+            ReauthorizationRequired: It is over already; likewise.
         """
         visit = Visit.new(result.identity)
         try:
-            await self._note(visit)
-            await self.store.save(visit.key, result.token)
+            await self._keep(visit, result.token)
             if former is not None:
                 await self._end_soon(former)
         except BaseException:
@@ -83,19 +97,23 @@ class Visits:
             raise
         return visit
 
-    async def _note(self, visit: Visit) -> None:
-        """Note whose a visit is, for logouts that the server announces."""
-        identity = visit.identity
-        if identity is None:
+    async def _keep(self, visit: Visit, token: Token) -> None:
+        """Save a token, known by whom it is about as long as it is there.
+
+        Raises:
+            ReauthorizationRequired: The server has announced a logout between the two steps, which
+                found no token yet; it is not told a second time.
+            StoreError: It could not be saved.
+        """
+        if visit.identity is None:
+            await self.store.save(visit.key, token)
             return
-        session_id = identity.claims.get("sid")
-        await self.index.add(
-            visit.key,
-            issuer=identity.issuer,
-            subject=identity.subject,
-            session_id=session_id if isinstance(session_id, str) else None,
-            expires_at=self.clock.time() + self.life,
-        )
+        names = _names(visit.identity)
+        await self.index.add(visit.key, **names, expires_at=self.clock.time() + self.life)
+        await self.store.save(visit.key, token)
+        if visit.key not in await self.index.find(**names):
+            message = "the server has logged out whoever was logging in; log in again"
+            raise ReauthorizationRequired(message)
 
     async def end(self, visit: Visit) -> str | None:
         """Delete a visit's token and have the server revoke it; return the ID Token with it.
@@ -175,6 +193,16 @@ class Visits:
         for unrevoked in done.not_revoked:
             _tell_unrevoked(unrevoked)
         return True
+
+
+def _names(identity: Identity) -> _Names:
+    """Return by what a Logout Token may call somebody who has logged in."""
+    session_id = identity.claims.get("sid")
+    return {
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "session_id": session_id if isinstance(session_id, str) else None,
+    }
 
 
 def _tell_unrevoked(error: Exception) -> None:

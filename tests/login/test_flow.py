@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -799,6 +800,35 @@ async def test_an_announcement_that_the_server_does_not_go_through_with_is_logge
 
     assert (await announce(browser, world.fake.logout_token("ada"))).status == 200
     assert "maybe not at the server" in caplog.text
+
+
+class Hooked(MemoryStore):
+    """Be a store where something happens just before the token of a login is saved."""
+
+    before: Callable[[], Awaitable[object]] | None = None
+
+    async def save(self, key: str, token: Token, /) -> None:
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        await super().save(key, token)
+
+
+async def test_an_announcement_that_comes_in_the_middle_of_a_login_ends_it() -> None:
+    """AT-85: the server, which was told that they are logged out, would not say it again."""
+    store = Hooked()
+    async with new_world(store=store) as world:
+        browser = world.browser()
+        callback = world.fake.authorize(str((await browser.start()).location))
+        store.before = partial(announce, browser, world.fake.logout_token("ada"))
+
+        reply = await browser.finish(callback)
+
+        assert (reply.status, browser.cookies) == (400, {})
+        assert b"/auth/login" in reply.body
+        assert world.fake.endpoint_requests["revoke"]
+        await world.log_in(browser)
+        assert await browser.key() is not None
 
 
 async def announce(browser: Browser, logout_token: str, **more: Any) -> LoginReply:
