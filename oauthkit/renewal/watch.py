@@ -149,9 +149,12 @@ class Watch:
             while self._jobs:
                 await self._turn()
         finally:  # a KeyboardInterrupt may come anywhere
-            self._stands, self._task = False, None
+            # What was waited for knows its event loop, which knows this watch: that would be for
+            # ever, as anyio finds it by a weak key and holds it by a strong value.
+            self._stands, self._task, self._news = False, None, Latch()
 
     async def _turn(self) -> None:
+        self._news = Latch()  # now: what begins may end in this very turn, where tasks are eager
         for _ in range(min(_PORTION, len(self._due))):
             self._due.popleft()()
         try:
@@ -166,7 +169,6 @@ class Watch:
         if self._due:
             await anyio.lowlevel.checkpoint()
             return
-        self._news = Latch()
         if not self.ending:
             await self._news.wait()
             return

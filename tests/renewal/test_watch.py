@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from inspect import iscoroutine
@@ -13,6 +15,7 @@ import pytest
 
 from oauthkit import MemoryStore, Token
 from oauthkit.renewal.completion import Completion
+from oauthkit.renewal.event_loop import current_loop
 from oauthkit.renewal.latch import Latch
 from oauthkit.renewal.watch import Guard, Job
 from oauthkit.testing import FakeAuthorizationServer
@@ -103,6 +106,36 @@ async def test_who_is_stopped_while_it_waits_to_begin_something_keeps_nobody() -
         for other in dones:
             await other.wait()
     assert set(begun.order) - {-1} == set(range(20))
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_event_loop_that_has_ended_is_kept_by_nobody(backend: str) -> None:
+    """Who calls `asyncio.run` again and again has the memory of one event loop."""
+    loops = list[weakref.ref[object]]()
+
+    async def main() -> None:
+        loops.append(weakref.ref(current_loop()))
+        await Begun().start(1).wait()
+
+    for _ in range(3):
+        anyio.run(main, backend=backend)
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 3
+
+
+@ASYNCIO
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="its tasks are never eager")
+async def test_nobody_stands_for_work_that_has_ended_as_it_began() -> None:
+    """As it does with `asyncio.eager_task_factory`, where it waits for nothing."""
+    begun, loop, before = Begun(), asyncio.get_running_loop(), asyncio.all_tasks()
+    loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - of Python 3.12
+    try:
+        with anyio.fail_after(5):
+            await begun.start(1).wait()
+            while asyncio.all_tasks() - before:
+                await anyio.lowlevel.checkpoint()
+    finally:
+        loop.set_task_factory(None)
 
 
 class Far:
