@@ -46,6 +46,7 @@ else:
 
 _NOTHING: Final = ClientMetadata()
 _DAYS: Final = 86_400.0
+_LONGEST_VISIT: Final = 400 * _DAYS
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _FORM: Final = "application/x-www-form-urlencoded"
 _UNSTORED: Final = Headers({"Cache-Control": "no-store"})
@@ -104,7 +105,7 @@ class LoginFlow(Generic[R]):
         home: The path to go to after a login that began nowhere else, and after a logout.
         post_logout_redirect_path: The path where the server sends a browser back to after a logout,
             as it is registered there (`post_logout_redirect_uri`); None where none is registered.
-        visit_life: Seconds that a visit lasts.
+        visit_life: Seconds that a visit lasts, up to 400 days.
         name: What the cookies are called; each flow of an application needs a name of its own.
         trusted_sites: Further sites, as `https://spa.example`, whose pages may act for a visitor.
         used: Where it is remembered which logins were accepted; None is the session's store.
@@ -152,8 +153,11 @@ class LoginFlow(Generic[R]):
         if _NAME.fullmatch(name) is None:
             message = f"name= is a word such as visitor, of which cookies are called, not {name!r}"
             raise ConfigurationError(message)
-        if not visit_life > 0:
-            message = f"visit_life= must be more than 0 seconds, not {visit_life:g}"
+        if not 1 <= visit_life <= _LONGEST_VISIT:
+            message = (
+                f"visit_life= is from 1 second to 400 days, not {visit_life:g} seconds; no browser "
+                "keeps a cookie for longer (RFC 6265bis §5.5)"
+            )
             raise ConfigurationError(message)
         store, keys = store_of(session), CookieKeys(cookie_keys)
         posted = wishes.get("response_mode") == "form_post"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -1024,7 +1025,9 @@ async def test_a_visit_is_of_one_server_and_one_client(world: World) -> None:
         ({"public_url": "https://app.example/app"}, "is no site"),
         ({"trusted_sites": "https://app.example"}, "list of sites"),
         ({"trusted_sites": ["ftp://app.example"]}, "ftp"),
-        ({"visit_life": 0}, "more than 0 seconds"),
+        ({"visit_life": 0}, "1 second to 400 days"),
+        ({"visit_life": math.inf}, "1 second to 400 days"),
+        ({"visit_life": math.nan}, "1 second to 400 days"),
         ({"cookie_keys": []}, "at least one key"),
         ({"cookie_keys": [b"short"]}, "32 random bytes"),
         ({"cookie_keys": ["x" * 32]}, "32 random bytes"),
