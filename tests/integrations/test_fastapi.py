@@ -334,7 +334,7 @@ class Shut(MemoryStore):
 @pytest.mark.parametrize("framework", ["fastapi", "aiohttp.web"])
 async def test_no_error_shows_the_keys_of_the_cookies(framework: str) -> None:
     """AT-70: nor does a traceback that shows local values, of a setting or of a start."""
-    login = import_module(f"oauthkit.integrations.{framework}").Login
+    login: Any = import_module(f"oauthkit.integrations.{framework}").Login
     fake, key = FakeAuthorizationServer(), b"canary" * 5 + b"ab"
     session = AsyncTokenSession(
         server=fake.server,
@@ -348,7 +348,7 @@ async def test_no_error_shows_the_keys_of_the_cookies(framework: str) -> None:
         with pytest.raises(ConfigurationError) as refused:
             login(session, cookie_keys=[key], **settings)
         raised.append(refused.value)
-    made = login(session, cookie_keys=[key])
+    made: Any = login(session, cookie_keys=[key])
     with pytest.raises(StoreError) as failed:
         async with made._opened():
             pass
