@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from oauthkit.session import AsyncTokenSession
 
@@ -19,5 +19,5 @@ async def opened(session: AsyncTokenSession[Any], *stores: object) -> AsyncGener
     async with AsyncExitStack() as stack:
         for one in given:
             if isinstance(one, AbstractAsyncContextManager):
-                await stack.enter_async_context(one)
+                await stack.enter_async_context(cast("AbstractAsyncContextManager[object]", one))
         yield
