@@ -106,15 +106,15 @@ async def test_everything_is_as_documented_and_every_expiry_costs_one_token_requ
     assert steps[-1].share == 1.0
 
 
-@pytest.mark.parametrize("patience, expiries", [(30.0, 1), (0.2, 0)])
+@pytest.mark.parametrize("patience, life, expiries", [(30.0, SMALL.life, 1), (0.2, 3600, 0)])
 async def test_the_crowd_waits_for_the_planned_expiries_but_not_for_ever(
-    monkeypatch: pytest.MonkeyPatch, patience: float, expiries: int
+    monkeypatch: pytest.MonkeyPatch, patience: float, life: int, expiries: int
 ) -> None:
     monkeypatch.setattr(demo, "documented_ways", two_ways)
     monkeypatch.setattr(Plan, "seconds", 0.1)
     monkeypatch.setattr(Plan, "patience", patience)
 
-    report = await run_demo(SMALL, ignored)
+    report = await run_demo(attrs.evolve(SMALL, life=life), ignored)
 
     assert [row.expiries for row in report.rows] == [expiries, expiries]
     assert report.ok is (expiries > 0)
