@@ -8,24 +8,28 @@ from http import HTTPStatus
 from typing import Any, Final, Generic, Unpack
 
 import attrs
-from fastapi import APIRouter, HTTPException, Request, Response, WebSocketException
-from fastapi.openapi.models import APIKey
-from fastapi.security.base import SecurityBase
-from starlette import status
-from starlette.requests import HTTPConnection
-from starlette.routing import NoMatchFound
 
 from oauthkit.errors import OAuthKitError
-from oauthkit.integrations.starlette import (
-    login_name,
-    login_request,
-    login_response,
-    login_routes,
-)
+from oauthkit.integrations import installed_by
 from oauthkit.kinds import checked
 from oauthkit.login import LoginFlow, LoginReply, LoginRequest, LoginSettings, Visitor
 from oauthkit.login.lifespan import opened
 from oauthkit.session import AsyncTokenSession, R
+
+with installed_by("'oauthkit[fastapi]'"):
+    from fastapi import APIRouter, HTTPException, Request, Response, WebSocketException
+    from fastapi.openapi.models import APIKey
+    from fastapi.security.base import SecurityBase
+    from starlette import status
+    from starlette.requests import HTTPConnection
+    from starlette.routing import NoMatchFound
+
+    from oauthkit.integrations.starlette import (
+        login_name,
+        login_request,
+        login_response,
+        login_routes,
+    )
 
 __all__ = ["Login", "LoginAnswer", "Visitor", "VisitorDependency"]
 

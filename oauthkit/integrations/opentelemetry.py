@@ -13,20 +13,23 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
-from opentelemetry import context, metrics, trace
-from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.trace import Link, Span, StatusCode, Tracer, TracerProvider
 
 from oauthkit.activity import Activity, ActivityKind, ActivityOutcome, Listener
 from oauthkit.errors import OAuthKitError, Recovery
 from oauthkit.events import Event, EventHook
+from oauthkit.integrations import installed_by
 from oauthkit.kinds import check_kind, checked
 from oauthkit.labels import error_label, grant_label
 from oauthkit.renewal.state import Condition
 from oauthkit.renewal.status import SessionStatus
 from oauthkit.session import AsyncTokenSession
 from oauthkit.version import __version__
+
+with installed_by("'oauthkit[otel]'"):
+    from opentelemetry import context, metrics, trace
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+    from opentelemetry.trace import Link, Span, StatusCode, Tracer, TracerProvider
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Limits of the histograms, those of `http.client.request.duration`."""

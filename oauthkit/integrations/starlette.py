@@ -7,14 +7,16 @@ from string import punctuation
 from typing import Any
 from urllib.parse import quote
 
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-
+from oauthkit.integrations import installed_by
 from oauthkit.kinds import checked
 from oauthkit.login import LoginFlow, LoginReply, LoginRequest
 from oauthkit.login.messages import LONGEST_BODY
+
+with installed_by("'oauthkit[login]' starlette"):
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect, HTTPConnection, Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute, Route
 
 
 @checked

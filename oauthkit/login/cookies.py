@@ -80,7 +80,10 @@ class CookieKeys:
                 AESGCM,
             )
         except ImportError as error:
-            message = "a login flow needs cryptography, which the extra brings: oauthkit[login]"
+            message = (
+                "a login flow needs cryptography, which is not installed: "
+                "pip install 'oauthkit[login]'"
+            )
             raise ConfigurationError(message) from error
         self._ciphers = [AESGCM(key) for key in keys]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 
 import attrs
 
+from oauthkit.errors import ConfigurationError
 from oauthkit.labels import LOGGER, log_fields
 from oauthkit.login.cookies import Cookie, CookieKeys
 from oauthkit.protocol.id_token import Identity
@@ -43,6 +44,21 @@ class Visitor(NoPickle, Generic[R]):
     key: str
     identity: Identity | None
     session: AsyncTokenSession[R] = attrs.field(eq=False)
+
+    @property
+    def subject(self) -> str:
+        """Who it is: the server's name for them, which stays the same (OpenID Connect Core §2).
+
+        Raises:
+            ConfigurationError: The login did not ask.
+        """
+        if self.identity is None:
+            message = (
+                "nobody has said who the visitor is, as the login did not ask: "
+                "add openid to scope= (OpenID Connect Core §3.1.2.1)"
+            )
+            raise ConfigurationError(message)
+        return self.identity.subject
 
 
 @attrs.frozen(kw_only=True)

@@ -254,7 +254,9 @@ def _ciphers(keys: Mapping[str, bytes]) -> "dict[str, AESGCM]":
             AESGCM,
         )
     except ImportError as error:
-        message = "SealedStore needs cryptography, which the extra brings: oauthkit[sealed]"
+        message = (
+            "SealedStore needs cryptography, which is not installed: pip install 'oauthkit[sealed]'"
+        )
         raise ConfigurationError(message) from error
     if not keys:
         message = "SealedStore needs at least one key"

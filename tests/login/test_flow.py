@@ -61,6 +61,7 @@ async def test_a_visitor_comes_in_where_they_wanted_to_go(world: World) -> None:
     assert visitor.identity is not None
     assert (visitor.identity.issuer, visitor.identity.subject) == (world.fake.issuer, "ada")
     assert visitor.identity.amr == ()
+    assert visitor.subject == "ada"
     assert (await visitor.session.get("/report")).status_code == 200
     assert len(world.fake.token_requests) == 1
 
@@ -645,6 +646,8 @@ async def test_a_server_without_pages_for_it_shows_none() -> None:
 
         assert visitor is not None
         assert visitor.identity is None
+        with pytest.raises(ConfigurationError, match="add openid to scope="):
+            _ = visitor.subject
         assert (await browser.logout()).location == "/start"
 
 

@@ -41,6 +41,7 @@ async def test_a_person_says_who_they_are_and_that_is_who_has_logged_in() -> Non
         answer = await http.post(login.url, data={"person": "bob", "decision": "agree"})
         assert "<option>ada</option><option selected>bob</option>" in page.text
         assert "script" not in page.text
+        assert 'rel="icon" href="data:,"' in page.text, "a browser asks the API for one"
         assert page.headers["referrer-policy"] == "no-referrer"
         assert answer.status_code == 303
 

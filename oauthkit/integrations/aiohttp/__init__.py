@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from oauthkit.integrations import installed_by
+
 if TYPE_CHECKING:
     from oauthkit.integrations.aiohttp.client import token_middleware as token_middleware
     from oauthkit.integrations.aiohttp.web import Login as Login
@@ -19,5 +21,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LATE:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    with installed_by("'oauthkit[aiohttp]'"):
+        module = import_module(f"{__name__}.{_LATE[name]}")
+    value = globals()[name] = getattr(module, name)
     return value
