@@ -14,15 +14,18 @@ class Bell:
 
     _rung: bool = False
     _mutex: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
-    _waiting: dict[anyio.Event, Any] = attrs.field(factory=dict[anyio.Event, Any], repr=False)
+    # by event, in which event loop and which thread
+    _waiting: dict[anyio.Event, tuple[Any, int]] = attrs.field(
+        factory=dict[anyio.Event, tuple[Any, int]], repr=False
+    )
 
     def ring(self) -> None:
         """Let everybody go who waits, and who comes later."""
         with self._mutex:
             self._rung = True
             waiting = dict(self._waiting)
-        for event, loop in waiting.items():
-            if loop is _loop():
+        for event, (loop, thread) in waiting.items():
+            if thread == threading.get_ident():
                 event.set()
             else:
                 # Both kinds of loops have a way in that does not wait: two threads that each waited
@@ -32,21 +35,13 @@ class Bell:
 
     async def wait(self) -> None:
         """Wait until it has rung."""
-        event = anyio.Event()
+        event, loop = anyio.Event(), anyio.lowlevel.current_token().native_token
         with self._mutex:
             if self._rung:
                 event.set()
-            self._waiting[event] = _loop()
+            self._waiting[event] = loop, threading.get_ident()
         try:
             await event.wait()
         finally:
             with self._mutex:
                 del self._waiting[event]
-
-
-def _loop() -> Any:
-    """Return the event loop that runs in this thread, as its library knows it; None without one."""
-    try:
-        return anyio.lowlevel.current_token().native_token
-    except anyio.NoEventLoopError:
-        return None
