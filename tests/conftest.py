@@ -4,14 +4,16 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO, Any
+from unittest.mock import patch
 
 import certifi
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from oauthkit.stores import sqlite_file
 from tests.duration import LONGEST, reasons, warning
 
 BEGAN = pytest.StashKey[float]()
@@ -65,9 +67,32 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             os.environ["SSL_CERT_FILE"] = before
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Have each worker of a parallel run begin at another file of a directory.
+
+    Where nothing is compiled yet, each would else compile every file itself, as the others do. What
+    is parametrized must not depend on what was imported before.
+    """
+    report = yield
+    worker = getattr(collector.config, "workerinput", None)
+    if worker and isinstance(collector, pytest.Dir):
+        number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+        first = len(report.result) * number // count
+        report.result = report.result[first:] + report.result[:first]
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is tested against a real Redis server, which pip cannot bring."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is tested against a real Redis server, which pip cannot bring.
+
+    Of a parallel run, give the same order to each worker, wherever it began.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path)
     for item in items:
         if isinstance(item, pytest.Function) and REDIS & {*item.fixturenames}:
             item.add_marker("redis")
@@ -116,3 +141,14 @@ def _no_blocking_calls() -> Iterator[None]:
             "coverage/collector.py", {"lock_data"}
         )
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def synchronous() -> Iterator[str]:
+    """Wait for no disk, which matters where power is lost alone; give what is said to SQLite else.
+
+    Child processes, as those of the fleet, wait.
+    """
+    said = sqlite_file._SYNCHRONOUS
+    with patch.object(sqlite_file, "_SYNCHRONOUS", "OFF"):
+        yield said

@@ -481,6 +481,7 @@ def asked(function: Callable[..., Awaitable[object]], given: dict[str, Any]) -> 
     return {**{name: value for name, value in ASKED.items() if name in names}, **given}
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # nothing is waited for
 @pytest.mark.parametrize(
     "operation, given, name",
     [

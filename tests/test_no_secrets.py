@@ -221,12 +221,13 @@ def test_no_value_prints_or_logs_its_secrets(value: object) -> None:
     assert CANARY not in printed({"value": value})
 
 
-@pytest.mark.parametrize("value", **named([v for v in VALUES if hasattr(v, "__attrs_attrs__")]))
-def test_no_dump_of_a_value_prints_its_secrets(value: Any) -> None:
+def test_no_dump_of_a_value_prints_its_secrets() -> None:
     """AT-70."""
-    assert CANARY not in repr(attrs.asdict(value))
-    assert CANARY not in repr(attrs.asdict(value, recurse=False))
-    assert CANARY not in repr(attrs.astuple(value))
+    attributed: list[Any] = [v for v in VALUES if hasattr(v, "__attrs_attrs__")]
+    for value in attributed:
+        assert CANARY not in repr(attrs.asdict(value)), value
+        assert CANARY not in repr(attrs.asdict(value, recurse=False)), value
+        assert CANARY not in repr(attrs.astuple(value)), value
 
 
 @pytest.mark.parametrize("value", **named([attrs.evolve(TOKEN, extra={}), LOGIN, *CLIENTS]))
@@ -236,12 +237,12 @@ def test_what_cattrs_makes_of_a_value_prints_no_secret(value: object) -> None:
     assert CANARY not in repr(cattrs.Converter().unstructure(value))
 
 
-@pytest.mark.parametrize("value", **named([v for v in VALUES if isinstance(v, NoPickle)]))
-def test_no_value_is_pickled(value: object) -> None:
+def test_no_value_is_pickled() -> None:
     """O2-40, AT-70."""
-    for version in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(TypeError, match="is not pickled"):
-            pickle.dumps(value, version)
+    for value in [v for v in VALUES if isinstance(v, NoPickle)]:
+        for version in range(pickle.HIGHEST_PROTOCOL + 1):
+            with pytest.raises(TypeError, match=f"{type(value).__name__} .*is not pickled"):
+                pickle.dumps(value, version)
 
 
 def test_no_request_has_a_secret_in_its_url() -> None:

@@ -20,6 +20,7 @@ from oauthkit.stores.records import hidden
 _APPLICATION_ID: Final = 0x6F617574  # "oaut"
 _BUSY_SECONDS: Final = 5.0
 _OVERWRITE_BUSY_MS: Final = 250
+_SYNCHRONOUS: Final = "FULL"  # what is saved outlives a loss of power
 """How long the overwriting of what was deleted waits for readers; it is tried again."""
 
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
@@ -168,6 +169,7 @@ def _make_blank(path: Path) -> None:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is ours, before anything is written, and bring it up to date."""
+    connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS}")
     connection.execute("BEGIN")  # or another process may make the file between two questions
     with connection:
         version = _version(connection, path)
@@ -175,7 +177,6 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         with connection:
             _migrate(connection, path)
-    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")
     connection.execute("PRAGMA secure_delete = ON")
     with suppress(sqlite3.OperationalError):  # in use just now: whoever opens it next does it

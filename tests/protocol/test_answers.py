@@ -255,18 +255,18 @@ def test_huge_tokens_are_kept_verbatim() -> None:
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("end", ["", "<", "a=a", "}"])
 def test_an_answer_made_to_be_slow_is_read_in_a_moment(
-    content_type: str, before: str, unit: str, end: str, size: int
+    content_type: str, before: str, unit: str, size: int
 ) -> None:
     """AT-55, AT-56, AT-60: in time proportional to its length, be it a whole MiB."""
-    response = answer(f"{before}{unit * (size // len(unit))}{end}", content_type)
-    started = process_time()
+    for end in ("", "<", "a=a", "}"):
+        response = answer(f"{before}{unit * (size // len(unit))}{end}", content_type)
+        started = process_time()
 
-    with suppress(ResponseError):
-        decode_fields(response, secrets=["canary-secret", "a" * 40])
+        with suppress(ResponseError):
+            decode_fields(response, secrets=["canary-secret", "a" * 40])
 
-    assert process_time() - started < 3.0
+        assert process_time() - started < 3.0, end
 
 
 @pytest.mark.parametrize("unit", ["a", "a.", "token", "token=", "token ", "'", '"', "a1 "])

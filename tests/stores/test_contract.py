@@ -62,6 +62,7 @@ class TestSQLiteStore(SharedStoreContract):
         self.clock.advance(seconds)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 class TestSQLiteStoreByTheRealClock(SharedStoreContract):
     moment = 0.03
 
@@ -92,6 +93,7 @@ class TestRedisStoreOnAFakeOfRedisPy(SharedStoreContract):
         self.server.clock.advance(seconds)
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 class TestRedisStoreOnAFakeOfRedisPyThatDecodes(TestRedisStoreOnAFakeOfRedisPy):
     decode = True
 

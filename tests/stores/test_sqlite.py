@@ -122,7 +122,10 @@ async def test_many_may_open_a_new_file_at_once(path: Path) -> None:
             assert await store.load(f"user-{number}") == Token(str(number))
 
 
-def test_what_is_saved_is_synced(path: Path) -> None:
+def test_what_is_saved_is_synced(
+    path: Path, monkeypatch: pytest.MonkeyPatch, synchronous: str
+) -> None:
+    monkeypatch.setattr(sqlite_file, "_SYNCHRONOUS", synchronous)
     file = sqlite_file.SQLiteFile(path)
     with file.reading() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -11,6 +11,7 @@ from oauthkit.errors import LeaseLost
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, TokenStore
 from oauthkit.stores.memory import MemoryStore
+from oauthkit.testing import FakeClock
 from oauthkit.testing.store_contract import SharedStoreContract, StoreContract
 
 
@@ -122,8 +123,8 @@ class CarelessLease:
 
 
 class Evasive(MemoryStore):
-    def __init__(self, *, lease_seconds: float) -> None:
-        super().__init__(lease_seconds=2 * lease_seconds)
+    def __init__(self, *, lease_seconds: float, clock: Callable[[], float]) -> None:
+        super().__init__(lease_seconds=2 * lease_seconds, clock=clock)
 
 
 class Wrapping(MemoryStore):
@@ -141,19 +142,23 @@ class Contract(StoreContract):
 
     def __init__(self, store: type[MemoryStore]) -> None:
         self.store = store
+        self.clock = FakeClock()
 
     def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
-        return nullcontext(self.store(lease_seconds=lease_seconds))
+        return nullcontext(self.store(lease_seconds=lease_seconds, clock=self.clock.monotonic))
+
+    async def stand_still(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
 
-class SharedContract(SharedStoreContract):
+class SharedContract(Contract, SharedStoreContract):
     def __init__(self, store: type[MemoryStore]) -> None:
-        self.store = store
-        self.opened: list[TokenStore] = []
+        super().__init__(store)
+        self.opened: list[AbstractAsyncContextManager[TokenStore]] = []
 
     def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
-        self.opened.append(self.store(lease_seconds=lease_seconds))
-        return nullcontext(self.opened[0])
+        self.opened.append(super().open(lease_seconds=lease_seconds))
+        return self.opened[0]
 
 
 @pytest.mark.parametrize(

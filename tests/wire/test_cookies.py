@@ -313,7 +313,7 @@ async def test_while_the_answer_of_a_token_endpoint_drips_its_cookie_is_nowhere(
 
     async def ask() -> None:
         try:
-            await fetch_token(http, server_at(url), APP, ClientCredentials(), timeout=0.5)
+            await fetch_token(http, server_at(url), APP, ClientCredentials(), timeout=0.25)
         except TransportError as error:
             errors.append(error)
 

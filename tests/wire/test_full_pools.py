@@ -290,7 +290,10 @@ async def test_no_token_is_fetched_for_who_may_not_have_it_or_wants_none(pool: P
         assert (await session.get("/report")).status_code == 200
 
 
-async def test_a_request_without_a_token_fails_before_it_takes_a_place(pool: Pool) -> None:
+async def test_a_request_without_a_token_fails_before_it_takes_a_place(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oauthkit.protocol.tries._FIRST_PAUSE", 0.0)
     fake = FakeAuthorizationServer()
     async with (
         fake.serve() as url,

@@ -14,7 +14,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from httpx_aiohttp import AiohttpTransport
 
-from oauthkit import AsyncTokenSession, MemoryStore
+from oauthkit import AsyncTokenSession, MemoryStore, body
 from oauthkit.testing import FakeAuthorizationServer
 
 LARGE: Final = 190_000_000
@@ -125,8 +125,10 @@ SCOPE: Final = 'www-authenticate: Bearer error="insufficient_scope"'
 @pytest.mark.parametrize("answer", [LARGE_401, DRIPPING_401], ids=["large", "dripping"])
 @pytest.mark.parametrize("connections", [1, 5])
 async def test_what_is_not_for_the_caller_is_not_read_and_its_connection_is_free(
-    way: Way, *, streamed: bool, answer: Any, connections: int
+    way: Way, monkeypatch: pytest.MonkeyPatch, *, streamed: bool, answer: Any, connections: int
 ) -> None:
+    assert body._SECONDS_TO_READ == 1.0  # for users; what drips is waited for
+    monkeypatch.setattr(body, "_SECONDS_TO_READ", 0.1)
     fake, api = FakeAuthorizationServer(), Api([answer])
     with anyio.fail_after(15):
         async with calling(way, fake, api, connections) as session:

@@ -75,6 +75,11 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncGenerat
         tasks.cancel_scope.cancel()
 
 
+@pytest.fixture(autouse=True)
+def _no_pause_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oauthkit.protocol.tries._FIRST_PAUSE", 0.0)
+
+
 async def ask(library: ModuleType, url: str, *, seconds: float = 5.0) -> OAuthKitError:
     """Return the error of a token request."""
     with anyio.fail_after(20):
