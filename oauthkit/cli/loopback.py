@@ -218,10 +218,10 @@ class _Visitor:
         """
         while (event := self._http.next_event()) is h11.NEED_DATA:
             self._http.receive_data(await self._stream.receive(_CHUNK))
+        self._method = event.method if isinstance(event, h11.Request) else b""
         if not isinstance(event, h11.Request) or not event.target.startswith(b"/"):
             message = "the request target names no resource"
             raise h11.RemoteProtocolError(message)
-        self._method = event.method
         headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers]
         url = f"http://{self._authority}{event.target.decode('ascii')}"
         return HTTPRequest(event.method.decode("ascii"), url, headers)

@@ -274,9 +274,10 @@ async def test_a_browser_that_comes_before_there_is_a_login_is_refused() -> None
         (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"400"),
         (b"GET http://127.0.0.1/callback/work HTTP/1.1\r\nhost: x\r\n\r\n", b"400"),
         (b"GET /callback/work HTTP/1.0\r\n\r\n", b"421"),
+        (b"HEAD * HTTP/1.1\r\nhost: x\r\n\r\n", b"400"),
         (b"", b""),
     ],
-    ids=["huge", "TLS", "absolute", "no host", "nothing"],
+    ids=["huge", "TLS", "absolute", "no host", "no resource", "nothing"],
 )
 async def test_a_request_that_is_none_or_too_long_is_refused_and_the_login_goes_on(
     monkeypatch: pytest.MonkeyPatch, content: bytes, status: bytes
