@@ -1,6 +1,7 @@
 """The command line; it needs the extra `cli`."""
 
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
@@ -8,6 +9,8 @@ def main() -> None:
     try:
         from oauthkit.cli.commands import oauthkit  # noqa: PLC0415 - an extra
 
+        if isinstance(sys.stdout, TextIOWrapper):  # what a terminal cannot show is escaped
+            sys.stdout.reconfigure(errors="backslashreplace")
         oauthkit(prog_name="oauthkit")
     except ModuleNotFoundError as error:
         if error.name not in {"click", "h11", "platformdirs", "rich"}:

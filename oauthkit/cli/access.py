@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import httpx
 
+from oauthkit.cli.http import http_client
 from oauthkit.cli.places import client_secret, sealed, sqlite_store
 from oauthkit.cli.profile import Profile
 from oauthkit.cli.profile_file import ProfileFile
@@ -25,8 +26,6 @@ from oauthkit.session import AsyncTokenSession
 from oauthkit.stores.base import TokenStore
 from oauthkit.stores.sqlite import SQLiteStore
 from oauthkit.transport import AsyncHTTPClient
-
-_TIMEOUT: Final = 30.0
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -77,7 +76,7 @@ class Access:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[httpx.AsyncClient]:
         """Open an HTTP client, and close it and the store at the end."""
-        async with self.file, httpx.AsyncClient(timeout=_TIMEOUT) as http:
+        async with self.file, http_client() as http:
             yield http
 
     @asynccontextmanager

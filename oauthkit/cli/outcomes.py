@@ -52,6 +52,13 @@ def failure_of(error: OAuthKitError) -> Ended:
     return Ended(message, _BY_RECOVERY[error.recovery])
 
 
+def end_of(error: OSError | KeyboardInterrupt) -> Ended:
+    """Return how a command ends by what may come at any moment: Ctrl-C, or the system's no."""
+    if isinstance(error, KeyboardInterrupt):
+        return Ended("interrupted", Exit.INTERRUPTED)
+    return Ended(printable(str(error)))
+
+
 def run(work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
     """Run asynchronous work of a command, and return what comes of it.
 
@@ -60,14 +67,9 @@ def run(work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
         arguments: Its arguments.
 
     Raises:
-        Ended: It failed, or was interrupted.
+        Ended: It failed.
     """
     try:
         return anyio.run(work, *arguments)
     except OAuthKitError as error:
         raise failure_of(error) from error
-    except KeyboardInterrupt as error:
-        message = "interrupted"
-        raise Ended(message, Exit.INTERRUPTED) from error
-    except OSError as error:
-        raise Ended(printable(str(error))) from error

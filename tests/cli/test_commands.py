@@ -1,5 +1,7 @@
 """The group: its help costs nothing, each command is loaded when it is used."""
 
+import errno
+import io
 import json
 import os
 import re
@@ -8,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import click
 import pytest
@@ -20,7 +23,10 @@ from oauthkit import (
     TransportError,
     __version__,
 )
+from oauthkit.cli import main
 from oauthkit.cli.commands import oauthkit
+from oauthkit.cli.commands.discover import discover, show
+from oauthkit.cli.commands.serve import serve
 from oauthkit.cli.moments import moment
 from oauthkit.cli.outcomes import Ended, Exit, run
 
@@ -136,12 +142,10 @@ def test_the_help_costs_hardly_more_than_click(record_property: Any) -> None:
         (ConfigurationError("what is wrong"), Exit.FAILED, "what is wrong"),
         (ReauthorizationRequired("gone"), Exit.LOGIN_NEEDED, "gone"),
         (TransportError("away", retry_after=7), Exit.TRY_LATER, "away; try again in 7 s"),
-        (KeyboardInterrupt(), Exit.INTERRUPTED, "interrupted"),
-        (OSError("no \x1b[31mspace"), Exit.FAILED, "no \\x1b[31mspace"),
     ],
 )
 def test_an_error_ends_a_command_with_its_text_and_a_status_for_scripts(
-    error: BaseException, code: Exit, words: str
+    error: OAuthKitError, code: Exit, words: str
 ) -> None:
     async def fail() -> None:
         raise error
@@ -151,6 +155,59 @@ def test_an_error_ends_a_command_with_its_text_and_a_status_for_scripts(
 
     assert caught.value.exit_code == int(code)
     assert caught.value.message == words
+
+
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (KeyboardInterrupt(), Exit.INTERRUPTED, "Error: interrupted\n"),
+        (OSError("no \x1b[31mspace"), Exit.FAILED, "Error: no \\x1b[31mspace\n"),
+        (BrokenPipeError(errno.EPIPE, "nobody reads"), Exit.FAILED, ""),
+    ],
+)
+def test_what_may_come_at_any_moment_ends_a_command_in_words(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: Exit, words: str
+) -> None:
+    """It comes where no asynchronous work is under way: a pipe is waited for, or a disk is full."""
+    monkeypatch.setattr(serve, "callback", Mock(side_effect=error))
+    result = invoke("serve")
+
+    assert (result.exit_code, result.stderr) == (int(code), words)
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("ALL_PROXY", "gopher://user:hidden@proxy.example", "names a proxy that cannot be used"),
+        ("HTTP_PROXY", "http://proxy.example:port", "names a proxy that cannot be used"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem", "names cannot be read: No such file"),
+    ],
+)
+def test_an_environment_that_no_request_can_be_sent_by_is_told(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    result = invoke("discover", "https://auth.example")
+
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert "hidden" not in result.stderr
+
+
+def test_what_standard_output_has_no_character_for_is_escaped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "ascii"))
+    monkeypatch.setattr(sys, "argv", ["oauthkit", "discover", "https://auth.example"])
+    monkeypatch.setattr(discover, "callback", lambda **_: show({"a": "b"}, ["RFC 8414 §2"]))
+
+    with pytest.raises(SystemExit) as caught:
+        main()
+
+    assert caught.value.code == 0
+    assert shown.getvalue() == b"a  b\n! RFC 8414 \\xa72\n"
 
 
 def test_what_is_no_error_of_ours_is_not_hidden() -> None:

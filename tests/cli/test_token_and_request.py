@@ -158,7 +158,10 @@ def test_a_body_goes_to_a_file(invoke: Invoke, home: Path, fake: FakeAuthorizati
         (["--json", "{nonsense"], "is no JSON"),
         (["-H", "nonsense"], "a header is 'NAME: VALUE'"),
         (["-H", ": x"], "a header is 'NAME: VALUE'"),
+        (["-H", "x: a\rb: c"], "a header is 'NAME: VALUE'"),
+        (["-H", "x: \u00e9"], "in ASCII"),
         (["-H", "Authorization: Bearer mine"], "Authorization is set by the request itself"),
+        (["-d", "@/nowhere/body"], "the body in /nowhere/body cannot be read: No such file"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_wrong_usage(
@@ -168,6 +171,49 @@ def test_a_request_that_makes_no_sense_is_wrong_usage(
 
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    "method, url, words",
+    [
+        ("GET\nX", "https://api.example/report", "GET\\x0aX is no method"),
+        ("GET", "/report", "must be an absolute https:// URL"),
+        ("GET", "https://api.example:port", "Invalid port"),
+        ("GET", "http://[::1", "Invalid port"),
+    ],
+)
+def test_a_request_to_nowhere_is_wrong_usage(
+    invoke: Invoke, method: str, url: str, words: str
+) -> None:
+    result = invoke("request", method, url)
+
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_a_header_may_come_again_and_a_text_has_the_bytes_of_the_command_line(
+    invoke: Invoke, fake: FakeAuthorizationServer
+) -> None:
+    invoke(
+        *("request", "POST", f"{fake.issuer}/report", "-H", "accept: a", "-H", "Accept: b"),
+        *("-d", os.fsdecode(b"caf\xe9")),
+    )
+
+    assert fake.api_requests[0].headers.get_all("accept") == ("a", "b")
+    assert fake.api_requests[0].content == b"caf\xe9"
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_an_answer_without_a_body_leaves_none_of_an_earlier_one(
+    invoke: Invoke, home: Path, fake: FakeAuthorizationServer, answers: list[httpx.Response]
+) -> None:
+    target = home / "report.json"
+    target.write_text("of yesterday")
+    answers.append(httpx.Response(204))
+
+    assert invoke("request", "GET", f"{fake.issuer}/report", "-o", str(target)).exit_code == 0
+    assert target.read_bytes() == b""
 
 
 @pytest.mark.usefixtures("logged_in")

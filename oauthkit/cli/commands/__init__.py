@@ -5,7 +5,7 @@ Help, version and completion come from this file alone: what a command needs is 
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -39,6 +39,22 @@ class Commands(Group):
             return None
         command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command if isinstance(command, click.Command) else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and say how it ends; click would end Ctrl-C as any failure.
+
+        Raises:
+            BrokenPipeError: Nobody reads the output any more; click ends quietly then.
+            Ended: The command was interrupted, or the system refused something.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except (KeyboardInterrupt, OSError) as error:
+            from oauthkit.cli.outcomes import end_of  # noqa: PLC0415 - help does without it
+
+            raise end_of(error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each does; click would import all of them for that."""

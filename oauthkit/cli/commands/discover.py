@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 
 import click
-import httpx
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from oauthkit.cli.findings import findings_of, offers_of
+from oauthkit.cli.http import http_client
 from oauthkit.cli.options import json_option
 from oauthkit.cli.outcomes import run
 from oauthkit.cli.usage import Command
@@ -42,7 +42,7 @@ def discover(*, issuer: str, as_json: bool) -> None:
 
 
 async def _found(issuer: str) -> AuthorizationServer:
-    async with httpx.AsyncClient() as http:
+    async with http_client() as http:
         return await found_by(http, issuer)
 
 

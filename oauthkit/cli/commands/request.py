@@ -1,6 +1,8 @@
 """`oauthkit request`."""
 
 import json
+import os
+import re
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -15,9 +17,12 @@ from oauthkit.cli.access import Access
 from oauthkit.cli.options import access_to, profile_options
 from oauthkit.cli.outcomes import Ended, Exit, run
 from oauthkit.cli.usage import Command
-from oauthkit.errors import printable
+from oauthkit.errors import ConfigurationError, printable
+from oauthkit.protocol.messages import Origin
 
 _FORM: Final = "application/x-www-form-urlencoded"
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 _OURS: Final = frozenset({"authorization", "host"})
 _BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _FAILED: Final = 400
@@ -29,7 +34,7 @@ class Wanted:
 
     method: str
     url: str
-    headers: dict[str, str] = attrs.field(repr=False)
+    headers: list[tuple[str, str]] = attrs.field(repr=False)
     content: bytes | None = attrs.field(repr=False)
     include: bool
 
@@ -69,6 +74,7 @@ def request(
     renewed where that is needed. Exit status 1 means that the answer is an error, 4 that it is 429
     or 503.
     """
+    _check_target(method, url)
     headers, content = _headers(lines), None
     if data is not None and json_data is not None:
         message = "--data and --json are two bodies, and a request has one"
@@ -76,10 +82,10 @@ def request(
     if json_data is not None:
         content = _body(json_data)
         _check_json(content)
-        headers = {"content-type": "application/json", **headers}
+        headers = _with_default(headers, "application/json")
     elif data is not None:
         content = _body(data)
-        headers = {"content-type": _FORM, **headers}
+        headers = _with_default(headers, _FORM)
     wanted = Wanted(
         method=method.upper(), url=url, headers=headers, content=content, include=include
     )
@@ -90,30 +96,60 @@ def request(
         raise Ended(message, Exit.TRY_LATER if status in _BUSY else Exit.FAILED)
 
 
-def _headers(lines: tuple[str, ...]) -> dict[str, str]:
-    """Return the headers by name.
+def _check_target(method: str, url: str) -> None:
+    """Check what no request can be sent to.
+
+    Raises:
+        UsageError: The method or the URL is none.
+    """
+    if not _TOKEN.fullmatch(method):
+        message = f"{printable(method)} is no method (RFC 9110 §9.1)"
+        raise click.UsageError(message)
+    try:
+        Origin.of(str(httpx.URL(url)))
+    except (ConfigurationError, httpx.InvalidURL) as error:
+        raise click.UsageError(printable(str(error))) from None
+
+
+def _headers(lines: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the headers; a name may come again.
 
     Raises:
         UsageError: A line is none, or is not the caller's to set.
     """
-    found: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
     for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
-            message = "a header is 'NAME: VALUE'"
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            message = "a header is 'NAME: VALUE', in ASCII (RFC 9110 §5)"
             raise click.UsageError(message)
-        if name.strip().lower() in _OURS:
-            message = f"{name.strip()} is set by the request itself; leave it out"
+        if name.lower() in _OURS:
+            message = f"{name} is set by the request itself; leave it out"
             raise click.UsageError(message)
-        found[name.strip().lower()] = value.strip()
+        found.append((name.lower(), value))
     return found
 
 
+def _with_default(headers: list[tuple[str, str]], content_type: str) -> list[tuple[str, str]]:
+    """Say what the body is, unless that is said."""
+    said = any(name == "content-type" for name, _ in headers)
+    return headers if said else [("content-type", content_type), *headers]
+
+
 def _body(text: str) -> bytes:
+    """Return the body that an option gives or names.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
     if not text.startswith("@"):
-        return text.encode()
-    with click.open_file(text[1:], "rb") as file:
-        return cast("bytes", file.read())
+        return os.fsencode(text)
+    try:
+        with click.open_file(text[1:], "rb") as file:
+            return cast("bytes", file.read())
+    except OSError as error:
+        message = f"the body in {printable(text[1:])} cannot be read: {error.strerror}"
+        raise click.UsageError(message) from None
 
 
 def _check_json(content: bytes) -> None:
@@ -136,6 +172,7 @@ async def _send(access: Access, wanted: Wanted, output: IO[bytes]) -> int:
                 await anyio.to_thread.run_sync(_write, output, _head(response))
             async for chunk in response.aiter_bytes():
                 await anyio.to_thread.run_sync(_write, output, chunk)
+            await anyio.to_thread.run_sync(_write, output, b"")  # a file of an earlier answer ends
             return response.status_code
     except httpx.HTTPError as error:
         message = f"no answer came: {printable(str(error)) or type(error).__name__}"
