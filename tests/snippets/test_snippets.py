@@ -15,7 +15,7 @@ import pytest
 
 from tests.plugin import install_plugin
 
-from .pages import Block, blocks
+from .pages import ROOT, Block, blocks
 from .world import World
 
 SCRIPTS = [block for block in blocks() if not block.is_test and not block.is_app]
@@ -88,6 +88,8 @@ def test_the_blocks_that_are_tests_pass(tmp_path: Path) -> None:
     """Under a pytest with the one setting that the page asks for, and none of this repository's."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n", encoding="utf-8")
     install_plugin(tmp_path)
+    for example in (ROOT / "docs" / "examples").glob("*.py"):
+        (tmp_path / example.name).write_bytes(example.read_bytes())
     expected = 0
     for number, block in enumerate(TESTS):
         block.paste(tmp_path, f"test_pasted_{number}.py")
