@@ -80,7 +80,9 @@ def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Damaged:
 
 
 @pytest.mark.parametrize("row", DAMAGED)
-async def test_a_damaged_row_is_shown_by_no_error(damaged: Damaged, row: str) -> None:
+async def test_a_damaged_row_is_shown_by_no_error_and_replaced_by_a_login(
+    damaged: Damaged, row: str
+) -> None:
     """Not by its text, its chain, or a traceback with local values."""
     store = await damaged(DAMAGED[row])
     with pytest.raises(StoreError, match="token") as loaded:
@@ -91,12 +93,6 @@ async def test_a_damaged_row_is_shown_by_no_error(damaged: Damaged, row: str) ->
     for caught in (loaded, leased):
         assert caught.value.recovery is Recovery.CHANGE_REQUEST
         assert "canary" not in told(caught.value)
-    await close(store)
-
-
-@pytest.mark.parametrize("row", DAMAGED)
-async def test_a_damaged_row_is_replaced_by_a_login(damaged: Damaged, row: str) -> None:
-    store = await damaged(DAMAGED[row])
     await store.save("ada", Token("after"))
     assert await store.load("ada") == Token("after")
     await close(store)

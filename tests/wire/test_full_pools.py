@@ -1,7 +1,7 @@
 """Connection pools that are full, on real sockets: who waits, for how long, and who goes first."""
 
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import ModuleType
 from typing import Any, Final
 
@@ -25,6 +25,18 @@ class Pool:
 
     library: ModuleType
     client: Callable[[int], Any]
+
+    @asynccontextmanager
+    async def served(
+        self, fake: FakeAuthorizationServer, connections: int
+    ) -> AsyncGenerator[AsyncTokenSession[Any]]:
+        """Give a session that asks a fake on a real socket, over so many connections."""
+        async with (
+            fake.serve() as url,
+            self.client(connections) as http,
+            fake.session(http=http, base_url=url) as session,
+        ):
+            yield session
 
 
 def on_aiohttp(connections: int) -> httpx.AsyncClient:
@@ -96,9 +108,7 @@ async def test_open_streams_leave_a_connection_to_renew_with(pool: Pool, connect
     reserve = max(connections // 10, 1)
     with anyio.fail_after(20):
         async with (
-            fake.serve() as url,
-            pool.client(connections) as http,
-            fake.session(http=http, base_url=url) as session,
+            pool.served(fake, connections) as session,
             AsyncExitStack() as streams,
         ):
             for _ in range(connections - reserve):
@@ -112,11 +122,7 @@ async def test_open_streams_leave_a_connection_to_renew_with(pool: Pool, connect
 async def test_the_last_connection_is_no_reserve(pool: Pool) -> None:
     fake = FakeAuthorizationServer()
     with anyio.fail_after(20):
-        async with (
-            fake.serve() as url,
-            pool.client(1) as http,
-            fake.session(http=http, base_url=url) as session,
-        ):
+        async with pool.served(fake, 1) as session:
             for _ in range(3):
                 assert (await session.get("/report")).status_code == 200
                 fake.advance(61)
@@ -184,9 +190,7 @@ async def test_who_comes_while_many_are_busy_is_not_overtaken_again_and_again(po
 
     with anyio.fail_after(30):
         async with (
-            fake.serve() as url,
-            pool.client(10) as http,
-            fake.session(http=http, base_url=url) as session,
+            pool.served(fake, 10) as session,
             anyio.create_task_group() as tasks,
         ):
             await session.token()
@@ -237,9 +241,7 @@ async def test_who_stood_in_line_twice_has_the_token_of_that_moment(pool: Pool, 
     fake, renewed = FakeAuthorizationServer(), list[str]()
     with anyio.fail_after(20):
         async with (
-            fake.serve() as url,
-            pool.client(2) as http,
-            fake.session(http=http, base_url=url) as session,
+            pool.served(fake, 2) as session,
             anyio.create_task_group() as tasks,
         ):
             await session.token()
@@ -272,11 +274,7 @@ async def _stream(session: AsyncTokenSession[Any]) -> None:
 async def test_no_token_is_fetched_for_who_may_not_have_it_or_wants_none(pool: Pool) -> None:
     fake = FakeAuthorizationServer()
     elsewhere = "https://elsewhere.example/"
-    async with (
-        fake.serve() as url,
-        pool.client(3) as http,
-        fake.session(http=http, base_url=url) as session,
-    ):
+    async with pool.served(fake, 3) as session:
         with pytest.raises(ConfigurationError, match="may not have this session's token"):
             await session.get(elsewhere)
         with pytest.raises(ConfigurationError, match="may not have this session's token"):
@@ -295,11 +293,7 @@ async def test_a_request_without_a_token_fails_before_it_takes_a_place(
 ) -> None:
     monkeypatch.setattr("oauthkit.protocol.tries._FIRST_PAUSE", 0.0)
     fake = FakeAuthorizationServer()
-    async with (
-        fake.serve() as url,
-        pool.client(1) as http,
-        fake.session(http=http, base_url=url) as session,
-    ):
+    async with pool.served(fake, 1) as session:
         for _ in range(3):
             fake.lose_next_answer(times=3)
             with pytest.raises(TransportError):

@@ -2,7 +2,8 @@
 
 import io
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,19 @@ def library(request: pytest.FixtureRequest) -> ModuleType:
     return module
 
 
+@asynccontextmanager
+async def served(
+    fake: FakeAuthorizationServer, library: ModuleType
+) -> AsyncGenerator[AsyncTokenSession[Any]]:
+    """Give a session that asks a fake on a real socket."""
+    async with (
+        fake.serve() as url,
+        library.AsyncClient() as http,
+        fake.session(http=http, base_url=url) as session,
+    ):
+        yield session
+
+
 class Upload:
     """A body that is made while it is sent, and counts how often that was begun."""
 
@@ -43,11 +57,7 @@ class Upload:
 async def test_a_streamed_upload_is_never_replayed(library: ModuleType) -> None:
     """The 401 is handed back, the upload was read once, and the next request has a new token."""
     fake = FakeAuthorizationServer()
-    async with (
-        fake.serve() as url,
-        library.AsyncClient() as http,
-        fake.session(http=http, base_url=url) as session,
-    ):
+    async with served(fake, library) as session:
         await session.token()
         fake.revoke_access_tokens()
         upload = Upload(b"one", b"two")
@@ -63,11 +73,7 @@ async def test_a_streamed_upload_is_never_replayed(library: ModuleType) -> None:
 async def test_a_streamed_upload_is_chunked_and_has_no_length(library: ModuleType) -> None:
     """Authlib buffers it, and sends both headers."""
     fake = FakeAuthorizationServer()
-    async with (
-        fake.serve() as url,
-        library.AsyncClient() as http,
-        fake.session(http=http, base_url=url) as session,
-    ):
+    async with served(fake, library) as session:
         await session.put("/file", content=Upload(b"one", b"two"))
     (request,) = fake.api_requests
     assert request.headers["transfer-encoding"] == "chunked"
@@ -76,11 +82,7 @@ async def test_a_streamed_upload_is_chunked_and_has_no_length(library: ModuleTyp
 
 async def test_a_streamed_upload_with_a_known_length_says_it(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
-    async with (
-        fake.serve() as url,
-        library.AsyncClient() as http,
-        fake.session(http=http, base_url=url) as session,
-    ):
+    async with served(fake, library) as session:
         headers = {"content-length": "6"}
         await session.put("/file", content=Upload(b"one", b"two"), headers=headers)
     (request,) = fake.api_requests
@@ -90,11 +92,7 @@ async def test_a_streamed_upload_with_a_known_length_says_it(library: ModuleType
 
 async def test_a_body_of_known_length_says_it_also_when_repeated(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
-    async with (
-        fake.serve() as url,
-        library.AsyncClient() as http,
-        fake.session(http=http, base_url=url) as session,
-    ):
+    async with served(fake, library) as session:
         await session.token()
         fake.revoke_access_tokens()
         response = await session.put("/file", content=b"onetwo")
@@ -106,11 +104,7 @@ async def test_a_body_of_known_length_says_it_also_when_repeated(library: Module
 
 async def test_a_file_is_rewound_and_repeated(library: ModuleType) -> None:
     fake = FakeAuthorizationServer()
-    async with (
-        fake.serve() as url,
-        library.AsyncClient() as http,
-        fake.session(http=http, base_url=url) as session,
-    ):
+    async with served(fake, library) as session:
         await session.token()
         fake.revoke_access_tokens()
         response = await session.post("/file", files={"f": io.BytesIO(b"content")})
