@@ -262,7 +262,7 @@ async def test_without_its_store_a_token_to_begin_with_is_used() -> None:
 
 async def test_without_its_store_a_dead_refresh_token_leads_to_the_password() -> None:
     fake, store = FakeAuthorizationServer(expires_in=100), ShakyStore()
-    policy = RenewalPolicy(renew_without_lease=True)
+    policy = RenewalPolicy(renew_without_lease=True, save_timeout=0.2)
     async with crowd(fake, store, grant=PASSWORD, policy=policy) as session:
         fake.revoke(await session.token())
         fake.advance(101)

@@ -225,7 +225,7 @@ async def test_requests_that_wait_for_a_token_keep_nobody_else_out(
             await bob.token()
             async with anyio.create_task_group() as tasks:
                 with fake.hold() as held:
-                    for _ in range(50):
+                    for _ in range(15):
                         tasks.start_soon(ada.get, "/report")
                         tasks.start_soon(_stream, ada)
                     await held.arrived()
