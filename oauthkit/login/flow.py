@@ -143,6 +143,9 @@ class LoginFlow(Generic[R]):
         **wishes: Unpack[LoginWishes],
     ) -> None:
         """Check what was given; nothing is sent yet."""
+        for unknown in wishes.keys() - LoginWishes.__optional_keys__:
+            message = f"LoginFlow.__init__() got an unexpected keyword argument {unknown!r}"
+            raise TypeError(message)
         own = session.client_auth.client_id
         if client_id not in {None, own}:
             message = (

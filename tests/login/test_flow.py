@@ -637,6 +637,16 @@ async def test_an_id_token_that_came_encrypted_is_no_hint(world: World) -> None:
     }
 
 
+@pytest.mark.parametrize("mistyped", ["scopes", "redirect_uri"])
+async def test_a_setting_that_there_is_not_is_told_before_the_first_login(
+    world: World, mistyped: str
+) -> None:
+    settings: Any = {mistyped: "openid"}
+
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{mistyped}'"):
+        world.another(**settings)
+
+
 async def test_a_server_without_pages_for_it_shows_none() -> None:
     fake = FakeAuthorizationServer()
     server = attrs.evolve(fake.server, end_session_endpoint=None)
