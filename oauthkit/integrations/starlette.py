@@ -7,6 +7,7 @@ from string import punctuation
 from typing import Any
 from urllib.parse import quote
 
+from oauthkit.errors import ConfigurationError
 from oauthkit.integrations import installed_by
 from oauthkit.kinds import checked
 from oauthkit.login import LoginFlow, LoginReply, LoginRequest
@@ -44,7 +45,7 @@ def login_routes(flow: LoginFlow[Any]) -> list[BaseRoute]:
     """
     site = flow.site
     return [
-        Route(site.login_path, _route(flow.start), methods=["GET"], name=login_name(flow)),
+        Route(site.login_path, _begin(flow), methods=["GET"], name=login_name(flow)),
         Route(site.redirect_path, _route(flow.finish), methods=["GET", "POST"]),
         Route(site.logout_path, _route(flow.logout), methods=["POST"]),
         Route(site.backchannel_logout_path, _route(flow.backchannel_logout), methods=["POST"]),
@@ -92,6 +93,26 @@ def login_response(reply: LoginReply) -> Response:
     for name, value in reply.fields:
         response.headers.append(name, value)
     return response
+
+
+def _begin(flow: LoginFlow[Any]) -> Callable[[Request], Awaitable[Response]]:
+    """Begin logins, whose callbacks have a route only where this one has no prefix."""
+    begin, path = _route(flow.start), flow.site.login_path
+
+    async def route(request: Request) -> Response:
+        root, at = request.scope.get("root_path", ""), request.scope["path"]
+        if at.startswith(f"{root}/"):  # not all servers put it before the path
+            at = at[len(root) :]
+        if at != path:
+            message = (
+                f"the routes of the login were included with the prefix {at.removesuffix(path)!r}, "
+                f"where no callback comes to; include them without one, and say "
+                f"redirect_path={at.removesuffix(path) + flow.site.redirect_path!r} for other paths"
+            )
+            raise ConfigurationError(message)
+        return await begin(request)
+
+    return route
 
 
 def _route(

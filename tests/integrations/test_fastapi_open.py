@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from oauthkit import (
     AsyncTokenSession,
+    ConfigurationError,
     MemoryLogoutIndex,
     ReauthorizationRequired,
     SQLiteSingleUseStore,
@@ -330,3 +331,20 @@ def test_the_example_is_what_a_user_writes_in_25_lines() -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").partition("\n\nsession")[2].splitlines()
 
     assert len([line for line in lines if line.strip()]) < 25
+
+
+async def test_a_router_with_a_prefix_says_so_before_a_callback_meets_no_route() -> None:
+    async with site() as here:
+        app = FastAPI()
+        app.include_router(here.login.router, prefix="/api")
+        async with here.browser(app) as browser:
+            with pytest.raises(ConfigurationError, match="redirect_path='/api/auth/callback'"):
+                await browser.get("/api/auth/login")
+
+
+@pytest.mark.parametrize("root", ["/", "/a", "/shop"])
+async def test_a_root_that_a_server_leaves_out_of_paths_is_no_prefix(root: str) -> None:
+    async with site() as here:
+        transport = httpx.ASGITransport(here.app, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
+            assert (await browser.get("/auth/login")).status_code == 303
