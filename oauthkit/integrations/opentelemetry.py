@@ -1,7 +1,6 @@
 """Traces and metrics of sessions, by OpenTelemetry; needs the extra `otel`.
 
-What they say of a session is few words that are known beforehand: no store key, no user, no token
-and no text that came from outside.
+They have few words, all known beforehand: no store key, no user, no token, no text from outside.
 """
 
 import threading
@@ -27,8 +26,6 @@ from oauthkit.version import __version__
 
 with installed_by("'oauthkit[otel]'"):
     from opentelemetry import context, metrics, trace
-    from opentelemetry.context import Context
-    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
     from opentelemetry.trace import Link, Span, StatusCode, Tracer, TracerProvider
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -53,7 +50,7 @@ Labels = Mapping[str, str | int]
 @attrs.frozen(eq=False)
 class _Open:
     span: Span
-    before: Before[Context]
+    before: Before[context.Context]
 
 
 class OpenTelemetryListener(Listener):
@@ -85,7 +82,7 @@ class OpenTelemetryListener(Listener):
     def __init__(
         self,
         *,
-        meter_provider: MeterProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
         tracer_provider: TracerProvider | None = None,
         on_event: EventHook | None = None,
     ) -> None:
@@ -140,7 +137,7 @@ class OpenTelemetryListener(Listener):
         if activity.kind in _FOR_ALL:
             caller = trace.get_current_span().get_span_context()
             links = [Link(caller)] if caller.is_valid else []
-            span = self._tracer.start_span(name, Context(), links=links)
+            span = self._tracer.start_span(name, context.Context(), links=links)
         else:
             span = self._tracer.start_span(name)
         self._open[activity] = _Open(span, context.attach(trace.set_span_in_context(span)))
@@ -166,13 +163,13 @@ class OpenTelemetryListener(Listener):
             opened.span.set_status(StatusCode.ERROR)  # with no text: an error's may name a user
         opened.span.end()
 
-    def _count(self, _: CallbackOptions) -> Iterable[Observation]:
+    def _count(self, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         """Tell how many sessions are in each state, in none of them as well."""
         with self._mutex:
             sessions = list(self._sessions)
         counted = Counter(_state(session.status()) for session in sessions)
         for state in (*(condition.value for condition in Condition), _NEEDS_LOGIN):
-            yield Observation(counted[state], {"oauthkit.session.state": state})
+            yield metrics.Observation(counted[state], {"oauthkit.session.state": state})
 
 
 def _state(status: SessionStatus) -> str:
