@@ -8,6 +8,9 @@ that could be renewed meanwhile.
 
 What was put there between the look and the deletion, by a login or by whoever had the lease since,
 is not deleted unseen: all of it begins anew, and everything that was looked at is revoked.
+
+What cannot be read, such as a token that was sealed with a key that is gone, is deleted and told of:
+it would come back to life with the key. What cannot be read just now is left for a later try.
 """
 
 from typing import Final
@@ -17,6 +20,7 @@ import attrs
 from oauthkit.errors import (
     ErrorResponse,
     OAuthKitError,
+    Recovery,
     ResponseError,
     StoreError,
 )
@@ -123,8 +127,8 @@ class Revocation:
         record = looked.token if isinstance(looked, Stored) else None
         self._check(record)
         token = self._newest(record)
-        if token is None and isinstance(looked, Failed):
-            raise looked.error  # deleted unseen, it would live on at the server, and nobody knew
+        if token is None and isinstance(looked, Failed) and _may_pass(looked.error):
+            raise looked.error  # deleted unseen, it would live on at the server: later it is seen
         self._see(token)
         deleted = yield from self._do(Delete(leased))
         if isinstance(deleted, Overtaken):
@@ -181,6 +185,13 @@ class Revocation:
 
     def _raise_what_failed(self, error: Exception | None) -> None:
         stays = self._undeleted
+        if self._unseen is not None and not self._seen:
+            what = "was dropped" if stays is None else f"was not deleted either ({stays})"
+            message = (
+                f"the stored token could not be read, and {what}; it may live on at the server: "
+                f"{self._unseen}"
+            )
+            raise _because(self._unseen, message)
         if error is not None:
             where = (
                 "the token was dropped here"
@@ -201,6 +212,11 @@ class Revocation:
     def _do(self, effect: Effect) -> Part[Outcome]:
         outcome, self.at = yield effect
         return outcome
+
+
+def _may_pass(error: OAuthKitError) -> bool:
+    """Whether the same question may be answered later; what cannot be read stays unreadable."""
+    return error.recovery is not Recovery.CHANGE_REQUEST
 
 
 def _because(cause: OAuthKitError, message: str) -> StoreError:

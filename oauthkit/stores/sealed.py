@@ -288,5 +288,5 @@ def _decrypted(cipher: "AESGCM", content: str, bound_to: bytes) -> str:
 
 
 def _unreadable(reason: str) -> StoreError:
-    message = f"the stored token cannot be read: {reason}; it is kept as it is"
+    message = f"the stored token cannot be read: {reason}; a new login takes its place"
     return StoreError(message, recovery=Recovery.CHANGE_REQUEST)

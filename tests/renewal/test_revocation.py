@@ -1,5 +1,6 @@
 """The end of a login: dropped here first, revoked at the server, whatever is on its way."""
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -49,6 +50,7 @@ from oauthkit.renewal.effects import (
 from oauthkit.renewal.revocation import Revocation
 from oauthkit.renewal.script import Plan
 from oauthkit.renewal.state import HeldToken, Moment, TokenState
+from oauthkit.stores.sealed import SealedStore
 from oauthkit.testing import FakeAuthorizationServer
 
 from .world import STEADY, Elsewhere, ShakyStore, crowd, fail, shared_of, stored
@@ -598,6 +600,21 @@ async def test_without_store_and_copy_there_is_nothing_to_revoke_and_nothing_is_
     assert revoked(fake) == []
 
 
+async def test_a_token_that_cannot_be_read_is_dropped_and_told_of() -> None:
+    """A logout is one also where the key of the store has changed: with it, the token came back."""
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await SealedStore(store, {"old": bytes(32)}).save("k", fake.issue())
+    async with crowd(fake, SealedStore(store, {"new": bytes(range(32))})) as session:
+        error = await fail(session.revoke())
+
+        assert (type(error), error.recovery) == (StoreError, Recovery.CHANGE_REQUEST)
+        assert "could not be read, and was dropped; it may live on at the server" in str(error)
+        assert "not among the keys" in str(error)
+        assert await store.load("k") is None
+        await session.revoke()
+    assert revoked(fake) == []
+
+
 async def test_another_servers_token_is_left_where_it_is() -> None:
     fake, store = FakeAuthorizationServer(), MemoryStore()
     others = attrs.evolve(fake.issue(), issuer="https://other.example")
@@ -815,6 +832,43 @@ def test_a_lease_under_which_nothing_is_dropped_is_given_back() -> None:
     ended, effects = told(*away)
     assert ended is AWAY
     assert len(effects) == 3
+
+
+@pytest.mark.parametrize(
+    "deleted, words",
+    [(Done(), "and was dropped"), (Failed(AWAY), r"and was not deleted either \(away\)")],
+)
+def test_what_cannot_be_read_is_deleted_under_the_lease_and_told_of(
+    deleted: Done | Failed, words: str
+) -> None:
+    garbled = StoreError("garbled", recovery=Recovery.CHANGE_REQUEST)
+    line: Line = [
+        (TakeLease, Leased(held=True)),
+        (LookAgain, Failed(garbled)),
+        (Delete, deleted),
+        (GiveBack, Done()),
+        DROPPED,
+    ]
+    ended, effects = told(*line)
+
+    assert isinstance(ended, StoreError)
+    assert (ended.__cause__, ended.recovery) == (garbled, Recovery.CHANGE_REQUEST)
+    assert re.search(rf"{words}; it may live on at the server: garbled", str(ended))
+    assert effects[2] == Delete(leased=True)
+
+
+def test_a_login_in_the_place_of_what_could_not_be_read_is_looked_at_and_revoked() -> None:
+    garbled = StoreError("garbled", recovery=Recovery.CHANGE_REQUEST)
+    line: Line = [
+        (TakeLease, Leased(held=True)),
+        (LookAgain, Failed(garbled)),
+        (Delete, Overtaken()),
+        (GiveBack, Done()),
+    ]
+    ended, effects = told(*line, *dropped(NEXT), (Revoke, Done()))
+
+    assert ended == Ended(None)
+    assert effects[-1] == Revoke("r2", "refresh_token")
 
 
 def test_a_store_that_was_set_back_does_not_hide_the_newest_token() -> None:
