@@ -142,7 +142,8 @@ def default_path() -> Path:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole, for its owner alone."""
+    """Write a file whole, for its owner alone; a link to it stays one."""
+    path = path.resolve()
     path.parent.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=".profiles-", delete=False

@@ -20,6 +20,7 @@ from oauthkit import AuthorizationServer
 from oauthkit.cli.browser import open_browser, openable
 from oauthkit.cli.browser_login import check_told_apart
 from oauthkit.cli.profile import Profile
+from oauthkit.cli.profile_file import ProfileFile
 from oauthkit.errors import ConfigurationError
 from oauthkit.testing import FakeAuthorizationServer
 
@@ -281,6 +282,24 @@ def test_a_second_login_is_by_the_saved_profile(
     other = invoke(*new(fake, "--scope", "write"))
     assert other.exit_code == 2
     assert "has another profile 'work'" in other.stderr
+
+
+def test_a_profile_that_was_saved_meanwhile_stays(
+    invoke: Invoke, home: Path, fake: FakeAuthorizationServer, person: Person
+) -> None:
+    """A login takes as long as somebody takes, and another one may be under way."""
+    path, opened = home / "profiles.toml", person.open
+    other = Profile(name="other", client_id="app", issuer="https://auth.example")
+
+    def open_late(url: str) -> bool:
+        ProfileFile.read(path).with_profile(other)
+        return opened(url)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("webbrowser.open", open_late)
+        assert invoke(*new(fake)).exit_code == 0
+
+    assert [*ProfileFile.read(path).tables] == ["other", "work"]
 
 
 @pytest.mark.usefixtures("person")

@@ -92,6 +92,18 @@ def test_the_first_profile_makes_the_file_for_its_owner_alone(home: Path) -> Non
     assert [found.name for found in path.parent.iterdir()] == ["profiles.toml"]
 
 
+def test_a_link_to_the_file_stays_one(home: Path) -> None:
+    """Settings may be kept elsewhere, and linked to where they are looked for."""
+    (home / "kept.toml").touch()
+    link = home / "profiles.toml"
+    link.symlink_to("kept.toml")
+
+    ProfileFile.read(link).with_profile(WORK)
+
+    assert link.is_symlink()
+    assert ProfileFile.read(home / "kept.toml").profile("work") == WORK
+
+
 def test_another_profile_of_the_name_is_left_as_it_is(home: Path) -> None:
     file = ProfileFile.read(home / "profiles.toml").with_profile(WORK)
 

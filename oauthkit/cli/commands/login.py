@@ -141,8 +141,8 @@ def _show_code(login: DeviceLogin) -> None:
 
 
 def _save(profiles: ProfileFile, profile: Profile) -> None:
-    try:
-        profiles.with_profile(profile)
+    try:  # anew: the login took as long as somebody took, and another one may have been saved
+        ProfileFile.read(profiles.path).with_profile(profile)
     except ConfigurationError as error:
         raise Ended(str(error)) from error
     click.echo(f"the profile {profile.name!r} is saved in {profiles.path}", err=True)
