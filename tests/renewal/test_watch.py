@@ -78,6 +78,27 @@ async def test_so_much_begins_in_one_turn_and_all_in_the_end(*, paced: bool) -> 
     assert all(abs(number - place) < 16 for place, number in enumerate(begun.order))
 
 
+async def test_what_is_at_work_begins_so_much_of_it_in_one_turn() -> None:
+    begun, together = Begun(), anyio.Event()
+
+    async def work(job: Job) -> None:
+        await together.wait()
+        await job.pace()
+        begun.note(0)
+
+    async with anyio.create_task_group() as counting:
+        counting.start_soon(count_turns, begun)
+        with anyio.fail_after(5):
+            dones = [begun.completion.start(work, nothing) for _ in range(100)]
+            await anyio.sleep(0.05)
+            together.set()
+            for done in dones:
+                await done.wait()
+        counting.cancel_scope.cancel()
+    assert sum(begun.by_turn.values()) == 100
+    assert max(begun.by_turn.values()) <= 16
+
+
 @ASYNCIO
 async def test_one_task_stands_for_all_that_is_at_work() -> None:
     begun, before = Begun(), asyncio.all_tasks()
@@ -182,6 +203,22 @@ def running(function: Callable[..., object]) -> bool:
     return any(coroutine.__qualname__ == function.__qualname__ for coroutine in coroutines)
 
 
+async def test_work_that_is_near_its_turn_does_not_rest_and_can_be_stopped() -> None:
+    rests, near = Rests(), anyio.Event()
+    rests.line.calls.append(near.set)  # so that it is not the first one, which is far
+
+    async def work(job: Job) -> None:
+        assert not job.rests(rests.line)
+        near.set()
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(5):
+        done = rests.completion.start(work, nothing)
+        await near.wait()
+        await rests.completion.stop(done)
+        assert done.is_set()
+
+
 async def test_work_that_rests_has_no_task_and_is_called_again() -> None:
     rests = Rests()
     with anyio.fail_after(5):
@@ -283,14 +320,28 @@ async def test_who_cancels_a_watch_again_and_again_gives_no_new_grace() -> None:
 async def test_what_is_begun_after_a_watch_was_cancelled_is_not_cancelled_with_it() -> None:
     """A framework that cancels every task, and goes on, has its renewals afterwards."""
     rests, begun, before = Rests(critical=True), Begun(), asyncio.all_tasks()
+    go_on = anyio.Event()
+
+    async def waits(_: Job) -> None:
+        await go_on.wait()
+        begun.note(2)
+
     with anyio.fail_after(5):
         done = rests.start()
         await rests.rested.wait()
-        for task in asyncio.all_tasks() - before:
+        before_cancel = asyncio.all_tasks() - before
+        for task in before_cancel:
             task.cancel()
         await anyio.wait_all_tasks_blocked()
-        await begun.start(1).wait()
-        assert begun.order == [1]
+        going_on, may = begun.completion.start(waits, nothing), begun.start(1)
+        await may.wait()
+        for task in before_cancel:
+            task.cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert not going_on.is_set()
+        go_on.set()
+        await going_on.wait()
+        assert begun.order == [1, 2]
         rests.line.calls[0]()
         await done.wait()
     assert rests.order == ["called", "called", "ended", "over"]
