@@ -5,6 +5,7 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -49,6 +50,10 @@ def _collected() -> Iterator[None]:
 
 class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a client that is gone without a word is no news
+            super().handle()
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, Unpack, cast
 from oauthkit.clock import Clock
 from oauthkit.errors import CallbackError, ConfigurationError, OAuthKitError, Recovery, StoreError
 from oauthkit.kinds import checked
+from oauthkit.labels import LOGGER, log_fields
 from oauthkit.login.answers import (
     ANOTHER_HOST,
     ANOTHER_SITE,
@@ -229,6 +230,10 @@ class LoginFlow(Generic[R]):
             request.parameters, request.cookies, alike=alike, now=self._clock.time()
         )
         if login is None:
+            LOGGER.info(
+                "a callback is refused: the cookie of its login did not come with it",
+                extra=log_fields("CallbackRefused"),
+            )
             return self._answers.shown(UNKNOWN, request)
         return await self._let_in(request, login)
 
@@ -343,7 +348,9 @@ class LoginFlow(Generic[R]):
             if result.not_verified is not None:
                 return self._answers.out_of_order(result.not_verified, request, [over])
             visit = await self._visits.begun(result, former=former)
-        except CallbackError:
+        except CallbackError as error:
+            fields = log_fields("CallbackRefused", error=error)
+            LOGGER.info("a callback is refused: %s", error, extra=fields)
             return self._answers.shown(FORGED, request)
         except OAuthKitError as error:
             return self._answers.unfinished(error, request, [over])

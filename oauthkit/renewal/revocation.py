@@ -9,8 +9,8 @@ that could be renewed meanwhile.
 What was put there between the look and the deletion, by a login or by whoever had the lease since,
 is not deleted unseen: all of it begins anew, and everything that was looked at is revoked.
 
-What cannot be read, such as a token that was sealed with a key that is gone, is deleted and told of:
-it would come back to life with the key. What cannot be read just now is left for a later try.
+What cannot be read, such as a token that was sealed with a key that is gone, is deleted and told
+of: it would come back to life with the key. What cannot be read just now is left for a later try.
 """
 
 from typing import Final

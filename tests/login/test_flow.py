@@ -40,6 +40,13 @@ def query_of(url: str | None) -> dict[str, str]:
     return {name: texts[0] for name, texts in parse_qs(urlsplit(url or "").query).items()}
 
 
+def refused_callbacks(caplog: pytest.LogCaptureFixture) -> list[str | None]:
+    """Return what each refused callback was refused for, as programs read it in the log."""
+    fields = [vars(record) for record in caplog.records]
+    told = (found for found in fields if found.get("oauth_event") == "CallbackRefused")
+    return [found.get("oauth_error") for found in told]
+
+
 def members(reply: LoginReply) -> dict[str, Any]:
     assert reply.headers["content-type"] == "application/problem+json"
     found: dict[str, Any] = json.loads(reply.body)
@@ -135,7 +142,10 @@ async def test_a_callback_is_for_the_browser_that_began_the_login(world: World) 
     assert world.fake.token_requests == []
 
 
-async def test_a_forged_callback_ends_no_login(world: World) -> None:
+async def test_a_forged_callback_ends_no_login(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "oauthkit")
     browser = world.browser()
     begun = await browser.start()
     state = query_of(begun.location)["state"]
@@ -146,12 +156,19 @@ async def test_a_forged_callback_ends_no_login(world: World) -> None:
 
     assert forged.status == 400
     assert forged.cookies == ()
+    assert refused_callbacks(caplog) == ["CallbackError"]
+    assert state not in caplog.text
     assert (await browser.finish(world.fake.authorize(str(begun.location)))).status == 303
 
 
 @pytest.mark.parametrize("callback", ["/auth/callback", "/auth/callback?state=a&state=b"])
-async def test_a_callback_of_no_login_is_refused(world: World, callback: str) -> None:
+async def test_a_callback_of_no_login_is_refused(
+    world: World, callback: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "oauthkit")
+
     assert (await world.browser().finish(callback)).status == 400
+    assert refused_callbacks(caplog) == [None]
 
 
 async def test_the_key_changes_with_each_login_and_the_former_visit_ends(world: World) -> None:

@@ -76,7 +76,7 @@ async def test_another_servers_token_is_neither_shown_nor_spent(
     theirs = elsewhere(fake)
     await store.save("k", theirs)
     fake.advance(61 if expired else 0)
-    async with crowd(fake, store, policy=STEADY, grant=PASSWORD) as session:  # type: ignore[arg-type]
+    async with crowd(fake, store, policy=STEADY, grant=PASSWORD) as session:
         for _ in range(3):
             error = await refused(fake, use(session))
             assert OTHER in str(error)

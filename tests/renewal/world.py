@@ -19,10 +19,9 @@ from oauthkit import (
     RenewalPolicy,
     ResourceOwnerPassword,
     Token,
+    TokenStore,
 )
-from oauthkit.events import (
-    Event,
-)
+from oauthkit.events import Event
 from oauthkit.renewal.shared import SharedToken
 from oauthkit.testing import FakeAuthorizationServer
 
@@ -110,7 +109,7 @@ async def stored(
     return token
 
 
-def crowd(fake: FakeAuthorizationServer, store: "MemoryStore | Elsewhere", **settings: Any) -> Any:
+def crowd(fake: FakeAuthorizationServer, store: TokenStore, **settings: Any) -> Any:
     """Return a session over a store, which has what it needs there."""
     keywords: dict[str, Any] = {"grant": None, "store": store, "key": "k", **settings}
     return fake.session(**keywords)
