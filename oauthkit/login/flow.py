@@ -184,8 +184,8 @@ class LoginFlow(Generic[R]):
         self._visits = Visits(
             session=session,
             store=store,
-            index=MemoryLogoutIndex() if logout_index is None else logout_index,
-            used=LeasedSingleUseStore(store) if used is None else used,
+            index=(MemoryLogoutIndex(clock=clock.time) if logout_index is None else logout_index),
+            used=LeasedSingleUseStore(store, clock=clock.time) if used is None else used,
             client_metadata=client_metadata,
             life=visit_life,
             clock=clock,

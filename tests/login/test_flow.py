@@ -26,7 +26,7 @@ from oauthkit import (
     TransportError,
 )
 from oauthkit.login import LoginFlow, LoginReply, Notice
-from oauthkit.testing import FakeAuthorizationServer
+from oauthkit.testing import FakeAuthorizationServer, FakeClock
 from tests.login.browsers import KEYS, PAGE, SITE, Browser, World, new_flow, new_world
 
 
@@ -860,6 +860,22 @@ async def test_an_announcement_that_comes_in_the_middle_of_a_login_ends_it() -> 
         assert world.fake.endpoint_requests["revoke"]
         await world.log_in(browser)
         assert await browser.key() is not None
+
+
+async def test_what_a_flow_remembers_ends_by_its_own_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the system's clock, this visit of long ago ends at once, were it not for a grace."""
+    monkeypatch.setattr("oauthkit.stores.ending._SHORTEST", 0)
+    fake = FakeAuthorizationServer(clock=FakeClock(1_000_000_000))
+    async with new_world(fake) as world:
+        browser = await world.logged_in()
+        assert await browser.key() is not None
+
+        assert (await announce(browser, world.fake.logout_token("ada"))).status == 200
+
+        assert await browser.key() is None
+        assert world.fake.endpoint_requests["revoke"]
 
 
 async def announce(browser: Browser, logout_token: str, **more: Any) -> LoginReply:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import suppress
 
 import anyio
 import click
@@ -53,7 +54,8 @@ def serve(
         people=(people or ("ada", "bob")) if page else (),
         clock=time,
     )
-    run(_serve, fake, port, as_json)
+    with suppress(KeyboardInterrupt):  # it is how it ends, and no failure
+        run(_serve, fake, port, as_json)
 
 
 def _secret(variable: str | None) -> str | None:
