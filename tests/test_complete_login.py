@@ -126,13 +126,15 @@ async def test_every_algorithm_that_the_metadata_names_is_looked_at(algorithm: s
     async with world_of(
         new_fake(algorithm), id_token_signing_alg_values_supported=(other,)
     ) as world:
-        assert (await world.log_in()).identity is not None
+        assert (await world.log_in()).verified().subject == "ada"
 
 
 async def test_without_the_scope_openid_nobody_is_told(world: World) -> None:
     result = await world.log_in("read")
 
     assert (result.identity, result.not_verified) == (None, None)
+    with pytest.raises(ConfigurationError, match="add openid to scope="):
+        result.verified()
     assert result.token.access_token == "access-token-2"
     assert world.fetched == 0
 
@@ -433,6 +435,10 @@ async def test_a_login_is_good_though_the_keys_cannot_be_had(
     assert result.identity is None
     assert isinstance(result.not_verified, ResponseError)
     assert result.not_verified.retry_after == 5
+    with pytest.raises(ResponseError) as caught:
+        result.verified()
+    assert (caught.value.retry_after, str(caught.value)) == (5, str(result.not_verified))
+    assert caught.value is not result.not_verified, "it would collect tracebacks"
     assert result.token.access_token == "access-token-2"
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     (warning,) = warnings

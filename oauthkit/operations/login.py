@@ -6,7 +6,15 @@ from typing import Any, Final
 import attrs
 
 from oauthkit.clock import Clock
-from oauthkit.errors import CallbackError, InvalidJWT, OAuthKitError, Recovery, StoreError
+from oauthkit.errors import (
+    CallbackError,
+    ConfigurationError,
+    InvalidJWT,
+    OAuthKitError,
+    Recovery,
+    StoreError,
+    for_another,
+)
 from oauthkit.exchange import Exchange
 from oauthkit.jose import require_joserfc
 from oauthkit.kinds import check_kind
@@ -36,7 +44,7 @@ class LoggedIn:
     Attributes:
         token: The token; save it whatever `identity` is.
         identity: Who has logged in, verified; None without the scope `openid`, and where
-            `not_verified` says why.
+            `not_verified` says why. `verified()` raises there.
         not_verified: Why the ID Token could not be looked at, though the login was good: the
             server's keys were not to be had. `verify_id_token` can do it later. None otherwise.
     """
@@ -44,6 +52,24 @@ class LoggedIn:
     token: Token
     identity: Identity | None = None
     not_verified: OAuthKitError | None = None
+
+    def verified(self) -> Identity:
+        """Return who has logged in, for whoever can go on with nobody else.
+
+        Raises:
+            OAuthKitError: The ID Token could not be looked at (`not_verified`); the token is good
+                all the same.
+            ConfigurationError: The login did not ask who it is (OpenID Connect Core §3.1.2.1).
+        """
+        if self.not_verified is not None:
+            raise for_another(self.not_verified)
+        if self.identity is None:
+            message = (
+                "nobody has said who has logged in, as the login did not ask: add openid to scope= "
+                "(OpenID Connect Core §3.1.2.1)"
+            )
+            raise ConfigurationError(message)
+        return self.identity
 
 
 async def complete_login(
