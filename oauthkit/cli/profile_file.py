@@ -145,13 +145,14 @@ def _replace(path: Path, text: str) -> None:
     """Write a file whole, for its owner alone; a link to it stays one."""
     path = path.resolve()
     path.parent.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
+    file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, and gone if that fails
         "w", encoding="utf-8", dir=path.parent, prefix=".profiles-", delete=False
-    ) as file:
-        file.write(text)
+    )
     try:
+        with file:
+            file.write(text)
         Path(file.name).replace(path)
-    except OSError:
+    except BaseException:
         Path(file.name).unlink()
         raise
 

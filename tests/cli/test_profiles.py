@@ -123,6 +123,9 @@ def test_a_file_that_cannot_be_written_is_told(home: Path, monkeypatch: pytest.M
         message = "no space left"
         raise OSError(message)
 
+    unwritable = attrs.evolve(WORK, scope="\udcff")
+    with pytest.raises(ConfigurationError, match="surrogates not allowed"):
+        ProfileFile.read(home / "other" / "profiles.toml").with_profile(unwritable)
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(ConfigurationError, match="no space left"):
         ProfileFile.read(home / "other" / "profiles.toml").with_profile(WORK)
