@@ -1,7 +1,6 @@
 """The command line; it needs the extra `cli`."""
 
 import sys
-from io import TextIOWrapper
 
 
 def main() -> None:
@@ -9,8 +8,9 @@ def main() -> None:
     try:
         from oauthkit.cli.commands import oauthkit  # noqa: PLC0415 - an extra
 
-        if isinstance(sys.stdout, TextIOWrapper):  # what a terminal cannot show is escaped
-            sys.stdout.reconfigure(errors="backslashreplace")
+        reconfigure = getattr(sys.stdout, "reconfigure", None)  # not of what stands in for it
+        if reconfigure is not None:  # what a terminal cannot show is escaped
+            reconfigure(errors="backslashreplace")
         oauthkit(prog_name="oauthkit")
     except ModuleNotFoundError as error:
         if error.name not in {"click", "h11", "platformdirs", "rich"}:

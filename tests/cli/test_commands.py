@@ -201,7 +201,11 @@ def test_what_standard_output_has_no_character_for_is_escaped(
     shown = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "ascii"))
     monkeypatch.setattr(sys, "argv", ["oauthkit", "discover", "https://auth.example"])
-    monkeypatch.setattr(discover, "callback", lambda **_: show({"a": "b"}, ["RFC 8414 §2"]))
+
+    def shown_at_once(**_: object) -> None:
+        show({"a": "b"}, ["RFC 8414 §2"])
+
+    monkeypatch.setattr(discover, "callback", shown_at_once)
 
     with pytest.raises(SystemExit) as caught:
         main()
