@@ -235,6 +235,22 @@ def test_keys_that_cannot_be_had_leave_a_login_good_and_say_so(
     assert invoke("token").exit_code == 0
 
 
+@pytest.mark.usefixtures("person")
+def test_a_server_without_metadata_is_named_by_its_endpoints(
+    invoke: Invoke, home: Path, fake: FakeAuthorizationServer
+) -> None:
+    endpoints = {"token_endpoint": "token", "authorization_endpoint": "authorize"}
+    lines = [f'{name} = "{fake.issuer}/{path}"' for name, path in endpoints.items()]
+    table = "\n".join(["[profiles.plain]", 'client_id = "client"', 'scope = "read"', *lines])
+    (home / "profiles.toml").write_text(table)
+
+    result = invoke("login")
+
+    assert result.stdout.startswith("logged in, for read; ")
+    assert fake.metadata_requests == []
+    assert invoke("token").exit_code == 0
+
+
 def test_a_registered_port_that_is_in_use_is_told(
     invoke: Invoke, fake: FakeAuthorizationServer
 ) -> None:

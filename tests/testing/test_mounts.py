@@ -179,6 +179,16 @@ async def test_the_next_requests_fail_as_ordered_and_are_not_worked_on(mount: Mo
     assert [request.status_code for request in fake.token_requests] == [503, 503, 429, 200]
 
 
+async def test_an_ordered_answer_may_come_from_a_server_with_another_clock(mount: Mount) -> None:
+    fake, date = FakeAuthorizationServer(), "Tue, 14 Nov 2000 22:13:20 GMT"
+    fake.fail_next(503, headers={"date": date})
+    async with mount(fake, None) as http:
+        answers = [await fetch(http, fake) for _ in range(2)]
+
+    assert answers[0].headers.get_list("date") == [date]
+    assert answers[1].headers["date"] != date
+
+
 async def test_a_slow_answer_moves_the_fake_clock(mount: Mount) -> None:
     fake = FakeAuthorizationServer(clock=FakeClock())
     began = fake.clock.time()
