@@ -62,7 +62,8 @@ def login_name(flow: LoginFlow[Any]) -> str:
 def login_request(connection: HTTPConnection, body: bytes = b"") -> LoginRequest:
     """Return what was asked, by a request or by a WebSocket that is opened.
 
-    The URL is what came, byte for byte: `%2F` and `/` are two paths.
+    The URL is what came, byte for byte: `%2F` and `/` are two paths. A root that a proxy has taken
+    off is put before it again, where the server has not.
 
     Args:
         connection: The request, or the WebSocket.
@@ -72,13 +73,16 @@ def login_request(connection: HTTPConnection, body: bytes = b"") -> LoginRequest
     raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()  # it may be absent
     sent = (raw, scope.get("query_string", b""))
     path, query = (quote(part, safe=punctuation) for part in sent)
-    scheme = connection.url.scheme.replace("ws", "http")  # as the Origin of a WebSocket has it
+    root, at = _root_and_path(connection)
+    taken_off = quote(root) if at == scope["path"] else ""
+    site = connection.base_url  # its `url` wants a query to be UTF-8
+    scheme = site.scheme.replace("ws", "http")  # as the Origin of a WebSocket has it
     return LoginRequest(
         method=scope.get("method", "WEBSOCKET"),
-        url=f"{scheme}://{connection.url.netloc}{path}" + (f"?{query}" if query else ""),
+        url=f"{scheme}://{site.netloc}{taken_off}{path}" + (f"?{query}" if query else ""),
         headers=connection.headers.items(),
         body=body,
-        root=scope.get("root_path", ""),
+        root=root,
     )
 
 
@@ -100,9 +104,7 @@ def _begin(flow: LoginFlow[Any]) -> Callable[[Request], Awaitable[Response]]:
     begin, path = _route(flow.start), flow.site.login_path
 
     async def route(request: Request) -> Response:
-        root, at = request.scope.get("root_path", ""), request.scope["path"]
-        if at.startswith(f"{root}/"):  # not all servers put it before the path
-            at = at[len(root) :]
+        _, at = _root_and_path(request)
         if at != path:
             message = (
                 f"the routes of the login were included with the prefix {at.removesuffix(path)!r}, "
@@ -113,6 +115,14 @@ def _begin(flow: LoginFlow[Any]) -> Callable[[Request], Awaitable[Response]]:
         return await begin(request)
 
     return route
+
+
+def _root_and_path(connection: HTTPConnection) -> tuple[str, str]:
+    """Return where the application is mounted, and the path in it, both decoded."""
+    root, path = connection.scope.get("root_path", "").rstrip("/"), connection.scope["path"]
+    if path == root or path.startswith(f"{root}/"):  # not all servers put it before the path
+        path = path[len(root) :]
+    return root, path
 
 
 def _route(

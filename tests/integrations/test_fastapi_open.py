@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_bytes
 from typing import Annotated, Any, Final, Self
+from urllib.parse import quote
 
 import anyio
 import attrs
@@ -30,7 +31,7 @@ from oauthkit.integrations.starlette import login_request, login_routes
 from oauthkit.testing import FakeAuthorizationServer
 from tests.snippets.internet import listening, running
 
-from .visits import KEY, SITE, Site, site
+from .visits import KEY, PAGE, SITE, Site, asked_for, site
 
 EXAMPLE: Final = Path(__file__).parents[2] / "docs" / "examples" / "fastapi_app.py"
 
@@ -273,6 +274,15 @@ def test_a_server_need_not_say_how_a_path_came() -> None:
     assert login_request(Request({**asked, "raw_path": b"/a%20b\xe9"})).path == "/a%20b%E9"
 
 
+def test_a_query_may_be_of_any_bytes() -> None:
+    """Some servers hand on what is no UTF-8, such as HTTP/2 may bring it."""
+    from starlette.requests import Request
+
+    asked = {**scope("http", "/inbox", ""), "query_string": b"a=\xff&b=%C3%A4"}
+
+    assert login_request(Request(asked)).url == f"{SITE}/inbox?a=%FF&b=%C3%A4"
+
+
 # On sockets
 
 
@@ -342,9 +352,17 @@ async def test_a_router_with_a_prefix_says_so_before_a_callback_meets_no_route()
                 await browser.get("/api/auth/login")
 
 
-@pytest.mark.parametrize("root", ["/", "/a", "/shop"])
-async def test_a_root_that_a_server_leaves_out_of_paths_is_no_prefix(root: str) -> None:
+@pytest.mark.parametrize("root", ["/", "/a", "/shop", "/in", "/ü b"])
+async def test_a_root_that_a_server_leaves_out_of_paths_is_come_back_to(root: str) -> None:
+    """As behind a proxy that takes it off, with `hypercorn --root-path` or a root of FastAPI's."""
+    shown = quote(root.rstrip("/"))
     async with site() as here:
         transport = httpx.ASGITransport(here.app, root_path=root)
-        async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
-            assert (await browser.get("/auth/login")).status_code == 303
+        async with httpx.AsyncClient(transport=transport, base_url=SITE, headers=PAGE) as browser:
+            away = await browser.get("/inbox/%2F?x")
+            begun = await browser.get(away.headers["location"].removeprefix(shown))
+            callback = asked_for(here.fake.authorize(begun.headers["location"]))
+            done = await browser.get(callback.removeprefix(shown))
+
+    assert away.headers["location"].startswith(f"{shown}/auth/login?return_to=")
+    assert done.headers["location"] == f"{shown}/inbox/%2F?x"
