@@ -297,6 +297,40 @@ async def test_a_body_that_a_middleware_has_read_is_read_again(world: World) -> 
         assert (await browser.post("/auth/callback", data=form, headers=headers)).status == 303
 
 
+@pytest.mark.parametrize("path", ["/auth/callback", "/auth/logout", "/auth/backchannel-logout"])
+async def test_a_body_that_cannot_be_read_is_no_fault_of_ours(browser: Browser, path: str) -> None:
+    headers = {"content-encoding": "gzip", "content-type": "application/x-www-form-urlencoded"}
+
+    assert (await browser.post(path, data=b"no gzip", headers=headers)).status == 400
+
+
+async def test_a_client_that_leaves_while_it_posts_is_no_fault_of_ours(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = asyncio.Event()
+
+    @web.middleware
+    async def noting(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        finally:
+            answered.set()
+
+    login = world.login()
+    app = world.app(login, middlewares=[noting])
+    login.setup(app)
+    runner = web.AppRunner(app)  # a test server would have the handler cancelled
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    _, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+    writer.write(b"POST /auth/callback HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na")
+    writer.close()
+    await answered.wait()
+    await runner.cleanup()
+
+    assert "Error handling request" not in caplog.text
+
+
 # Going out
 
 

@@ -23,10 +23,14 @@ async def body(request: web.Request) -> bytes:
 
     Raises:
         aiohttp.web.HTTPRequestEntityTooLarge: It is longer than any that is meant for us.
+        aiohttp.web.HTTPBadRequest: It is not what its header says, or the client has left.
     """
     if request.can_read_body:  # nobody else has read it
         request = request.clone(client_max_size=LONGEST_BODY)
-    return await request.read()
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise web.HTTPBadRequest from error
 
 
 def response(reply: LoginReply) -> web.Response:
