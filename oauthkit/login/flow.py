@@ -283,7 +283,7 @@ class LoginFlow(Generic[R]):
             return None
         session = self.session.for_key(visit.key)
         fresh = session.status().condition is Condition.FRESH
-        if not fresh and await self._visits.store.load(visit.key) is None:
+        if not fresh and await self._visits.token(visit.key) is None:
             return None
         return Visitor(key=visit.key, identity=visit.identity, session=session)
 

@@ -24,8 +24,11 @@ else:
 
     R = TypeVar("R")
 
-_LONGEST: Final = 1_600
-"""Characters of what a cookie holds; encrypted they are a third more."""
+_LONGEST: Final = 2_000
+"""Characters of an identity in a cookie; encrypted they are a third more."""
+
+_LONGEST_MEMBER: Final = 400
+"""Characters of each member of it that is one of its claims too, and can be spared."""
 
 _OF_THE_LOGIN: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 """Claims that have done what they were for."""
@@ -121,17 +124,21 @@ def _short_enough(identity: Identity | None) -> Mapping[str, Any] | None:
     """Return the record of an identity, without the claims that a cookie has no room for."""
     if identity is None:
         return None
-    members = attrs.asdict(identity, recurse=False)
+    members, dropped = attrs.asdict(identity, recurse=False), set[str]()
+    for name, nothing in (("acr", None), ("amr", ())):
+        if len(json.dumps(members[name])) > _LONGEST_MEMBER:
+            members[name] = nothing
+            dropped.add(name)
     sizes = {
         name: len(json.dumps({name: claim}))
         for name, claim in identity.claims.items()
         if name not in _OF_THE_LOGIN
     }
-    dropped = list[str]()
-    while sum(sizes.values()) > _LONGEST:
+    room = _LONGEST - len(json.dumps({**members, "claims": {}}))
+    while sizes and sum(sizes.values()) > room:
         longest = max(sizes, key=lambda name: sizes[name])
         del sizes[longest]
-        dropped.append(longest)
+        dropped.add(longest)
     if dropped:
         LOGGER.warning(
             "the cookie of a visitor has no room for the claims %s of the ID Token; "

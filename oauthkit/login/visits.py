@@ -1,8 +1,9 @@
 """Visits begin and end: where the token is kept, whose it is, and how it is gotten rid of."""
 
 import json
+from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, TypeVar
 
 import anyio
 import attrs
@@ -31,10 +32,17 @@ from oauthkit.stores.base import TokenStore
 from oauthkit.stores.logout_index import LogoutIndex
 from oauthkit.stores.single_use import SingleUseStore
 
+T = TypeVar("T")
+
 _LAST_REVOCATION: Final = 5.0
 """Seconds for the server to revoke a visit that nobody comes back to."""
 
+_STORE_SECONDS: Final = 5.0
+"""For one answer of a store, which may wait for ever by itself."""
+
 _DOTS_OF_SIGNED: Final = 2
+_LONGEST_HINT: Final = 3_000
+"""Characters; where the head of an answer is longer than 4 kB, nginx shows a 502 instead."""
 
 
 class _Names(TypedDict):
@@ -76,6 +84,14 @@ class Visits:
             return server
         return await server.server(self.session.token_http)
 
+    async def token(self, key: str) -> Token | None:
+        """Return the token under a key; None where there is none, or no more.
+
+        Raises:
+            StoreError: It could not be found out.
+        """
+        return await _in_time(self.store.load(key))
+
     async def begun(self, result: LoggedIn, *, former: Visit | None) -> Visit:
         """Save the token of a login under a key of its own, and note whose it is.
 
@@ -106,12 +122,13 @@ class Visits:
             StoreError: It could not be saved.
         """
         if visit.identity is None:
-            await self.store.save(visit.key, token)
+            await _in_time(self.store.save(visit.key, token))
             return
         names = _names(visit.identity)
-        await self.index.add(visit.key, **names, expires_at=self.clock.time() + self.life)
-        await self.store.save(visit.key, token)
-        if visit.key not in await self.index.find(**names):
+        ends = self.clock.time() + self.life
+        await _in_time(self.index.add(visit.key, **names, expires_at=ends))
+        await _in_time(self.store.save(visit.key, token))
+        if visit.key not in await _in_time(self.index.find(**names)):
             message = "the server has logged out whoever was logging in; log in again"
             raise ReauthorizationRequired(message)
 
@@ -123,7 +140,7 @@ class Visits:
         """
         id_token: str | None = None
         with suppress(StoreError):  # what cannot be read can be deleted all the same
-            token = await self.store.load(visit.key)
+            token = await self.token(visit.key)
             id_token = None if token is None else token.id_token
         try:
             await self.session.for_key(visit.key).revoke()
@@ -132,7 +149,7 @@ class Visits:
         except OAuthKitError as error:
             _tell_unrevoked(error)
         with suppress(StoreError):  # it ends by itself
-            await self.index.remove(visit.key)
+            await _in_time(self.index.remove(visit.key))
         return id_token
 
     async def _end_soon(self, visit: Visit) -> None:
@@ -149,13 +166,12 @@ class Visits:
             server = await self.server()
             if server.end_session_endpoint is None:
                 return site.home_of(request)
-            # The server could read no ID Token that came encrypted.
-            signed = id_token is not None and id_token.count(".") == _DOTS_OF_SIGNED
             subject = None if visit.identity is None else visit.identity.subject
+            hint = _hint(id_token)
             return end_session_url(
                 server,
-                id_token=id_token if signed else None,
-                logout_hint=None if signed else subject,
+                id_token=hint,
+                logout_hint=subject if hint is None else None,
                 client_id=self.session.client_auth.client_id,
                 post_logout_redirect_uri=None if back is None else site.url(request, back),
             )
@@ -193,6 +209,25 @@ class Visits:
         for unrevoked in done.not_revoked:
             _tell_unrevoked(unrevoked)
         return True
+
+
+async def _in_time(answer: Awaitable[T]) -> T:
+    """Return what a store answers.
+
+    Raises:
+        StoreError: It failed, or did not answer in time.
+    """
+    with anyio.move_on_after(_STORE_SECONDS):
+        return await answer
+    message = f"the store did not answer within {_STORE_SECONDS:g} s"
+    raise StoreError(message)
+
+
+def _hint(id_token: str | None) -> str | None:
+    """Return an ID Token that the server can read in a URL; none that came encrypted is one."""
+    if id_token is None or id_token.count(".") != _DOTS_OF_SIGNED:
+        return None
+    return id_token if len(id_token) <= _LONGEST_HINT else None
 
 
 def _names(identity: Identity) -> _Names:

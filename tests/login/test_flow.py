@@ -513,6 +513,22 @@ class Failing(MemoryStore):
         return super().lease(key)
 
 
+class Silent(MemoryStore):
+    """Be a store of which some methods never answer."""
+
+    silent: frozenset[str] | set[str] = frozenset()
+
+    async def load(self, key: str, /) -> Token | None:
+        if "load" in self.silent:
+            await anyio.sleep_forever()
+        return await super().load(key)
+
+    async def save(self, key: str, token: Token, /) -> None:
+        if "save" in self.silent:
+            await anyio.sleep_forever()
+        await super().save(key, token)
+
+
 class Parting(MemoryStore):
     """Be a store that a client leaves at, as soon as the token of a login was saved."""
 
@@ -576,6 +592,24 @@ async def test_whether_somebody_has_logged_out_must_be_known() -> None:
 
         with pytest.raises(StoreError):
             await browser.key()
+
+
+@pytest.mark.parametrize("silent", ["load", "save"])
+async def test_a_store_that_says_nothing_is_one_that_is_out_of_order(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Silent()
+    async with new_world(store=store) as world:
+        here, comes = await world.logged_in(), world.browser()
+        callback = world.fake.authorize(str((await comes.start()).location))
+        monkeypatch.setattr("oauthkit.login.visits._STORE_SECONDS", 0.01)
+        store.silent = {silent}
+
+        if silent == "load":
+            with pytest.raises(StoreError, match="did not answer within"):
+                await here.key()
+        else:
+            assert (await comes.finish(callback)).status == 503
 
 
 async def test_who_has_a_fresh_token_at_hand_is_known_without_a_look() -> None:
@@ -647,6 +681,17 @@ async def test_an_id_token_that_came_encrypted_is_no_hint(world: World) -> None:
     token = await world.store.load(key)
     assert token is not None
     await world.store.save(key, attrs.evolve(token, id_token="a.b.c.d.e"))
+
+    assert query_of((await browser.logout()).location) == {
+        "logout_hint": "ada",
+        "client_id": world.fake.client_id,
+    }
+
+
+async def test_an_id_token_that_no_proxy_has_room_for_is_no_hint(world: World) -> None:
+    """A proxy such as nginx answers 502 where the head of an answer is longer than 4 kB."""
+    world.fake.claims = {"groups": ["x" * 40] * 80}
+    browser = await world.logged_in()
 
     assert query_of((await browser.logout()).location) == {
         "logout_hint": "ada",
@@ -966,6 +1011,26 @@ async def test_claims_that_no_cookie_has_room_for_are_left_out_and_told(
     assert len(visitor.identity.claims["picture"]) == 900
     assert "groups" not in visitor.identity.claims
     assert "no room for the claims groups of" in caplog.text
+    assert all(len(f"{name}={value}") < 4096 for name, value in browser.cookies.items())
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [{"amr": ["x" * 50] * 60}, {"acr": "x" * 4000}, {"sub": "ä" * 255, "name": "x" * 1200}],
+)
+async def test_whoever_it_is_a_browser_keeps_the_cookie(
+    world: World, identity: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A browser drops a longer one, and would be sent to the login for ever."""
+    world.fake.claims = identity
+    browser = await world.logged_in()
+    visitor = await world.flow.visitor(browser.request())
+
+    assert visitor is not None
+    assert visitor.identity is not None
+    assert visitor.subject == identity.get("sub", "ada")
+    assert (visitor.identity.acr, visitor.identity.amr) == (None, ())
+    assert f"no room for the claims {', '.join(sorted(identity))} of" in caplog.text
     assert all(len(f"{name}={value}") < 4096 for name, value in browser.cookies.items())
 
 
