@@ -252,7 +252,7 @@ def store_of(session: AsyncTokenSession[Any]) -> TokenStore:
     """Return where a session's tokens are.
 
     Raises:
-        ConfigurationError: It has a memory of its own alone.
+        ConfigurationError: It has a memory of its own alone; or it can have no other keys.
     """
     if session.store is None:
         message = (
@@ -260,6 +260,7 @@ def store_of(session: AsyncTokenSession[Any]) -> TokenStore:
             'one process store=MemoryStore(), key="application" will do'
         )
         raise ConfigurationError(message)
+    session.for_key(Visit.new(None).key)  # raises now what it would for each visitor
     return session.store
 
 

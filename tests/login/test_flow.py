@@ -1160,5 +1160,12 @@ async def test_a_session_needs_a_store() -> None:
             LoginFlow(session, cookie_keys=KEYS)
 
 
+async def test_a_session_needs_other_keys_than_its_own() -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(store=MemoryStore(), key="application", cookies=True) as session:
+        with pytest.raises(ConfigurationError, match="cookies=True has no other keys"):
+            LoginFlow(session, cookie_keys=KEYS)
+
+
 async def test_the_client_is_that_of_the_session(world: World) -> None:
     assert world.another(client_id=world.fake.client_id).cookie == "__Host-visitor"
