@@ -7,7 +7,7 @@ server and no class of a user's own can make one series of a metric after the ot
 import logging
 from typing import Final
 
-from oauthkit.errors import ConfigurationError, ErrorResponse, OAuthKitError
+from oauthkit.errors import ConfigurationError, ErrorResponse, OAuthKitError, Recovery
 from oauthkit.protocol.messages import Origin
 
 LOGGER: Final = logging.getLogger("oauthkit")
@@ -60,6 +60,12 @@ def error_label(error: BaseException) -> str:
     return next((kind.__name__ for kind in ours), OTHER)
 
 
+def recovery_label(error: OAuthKitError) -> str:
+    """Return what helps, if that is a `Recovery`: a class of the user's own may say anything."""
+    recovery: object = error.recovery
+    return recovery.value if isinstance(recovery, Recovery) else OTHER
+
+
 def origin_label(url: str | None) -> Origin | None:
     """Return where a server is, without the path and the query; None where nobody could be."""
     try:
@@ -96,6 +102,6 @@ def log_fields(
         "oauth_outcome": outcome or ("done" if error is None else "failed"),
         "oauth_seconds": seconds,
         "oauth_error": None if error is None else error_label(error),
-        "oauth_recovery": None if ours is None else ours.recovery.value,
+        "oauth_recovery": None if ours is None else recovery_label(ours),
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -11,14 +11,12 @@ from types import MappingProxyType
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
-import attrs
-
 from oauthkit.activity import Activity, ActivityKind, ActivityOutcome, Listener
 from oauthkit.errors import OAuthKitError, Recovery
 from oauthkit.events import Event, EventHook
 from oauthkit.integrations import installed_by
 from oauthkit.kinds import check_kind, checked
-from oauthkit.labels import error_label, grant_label
+from oauthkit.labels import error_label, grant_label, recovery_label
 from oauthkit.renewal.state import Condition
 from oauthkit.renewal.status import SessionStatus
 from oauthkit.session import AsyncTokenSession
@@ -45,12 +43,8 @@ _STUCK: Final = frozenset({Condition.NONE, Condition.EXPIRED, Condition.REJECTED
 _NEEDS_LOGIN: Final = "needs_login"
 
 Labels = Mapping[str, str | int]
-
-
-@attrs.frozen(eq=False)
-class _Open:
-    span: Span
-    before: Before[context.Context]
+_Open = tuple[Span, Before[context.Context]]
+"""A span, and what was the context before it."""
 
 
 class OpenTelemetryListener(Listener):
@@ -133,6 +127,8 @@ class OpenTelemetryListener(Listener):
 
     def began(self, activity: Activity, /) -> None:
         """Open a span; what is done in it, as by an instrumented HTTP client, belongs to it."""
+        if activity.kind is ActivityKind.RENEWAL:
+            self._active.add(1, _place(activity))
         name = " ".join(filter(None, ("oauthkit", activity.kind, activity.operation)))
         if activity.kind in _FOR_ALL:
             caller = trace.get_current_span().get_span_context()
@@ -140,28 +136,31 @@ class OpenTelemetryListener(Listener):
             span = self._tracer.start_span(name, context.Context(), links=links)
         else:
             span = self._tracer.start_span(name)
-        self._open[activity] = _Open(span, context.attach(trace.set_span_in_context(span)))
-        if activity.kind is ActivityKind.RENEWAL:
-            self._active.add(1, _place(activity))
+        self._open[activity] = span, context.attach(trace.set_span_in_context(span))
 
     def ended(self, activity: Activity, /) -> None:
         """End the span, and measure."""
+        span, before = self._open.get(activity, (None, None))
+        if before is not None:  # else the user's own processor of spans let none begin
+            context.detach(before)
         labels = _labels(activity)
         self._durations[activity.kind].record(activity.seconds, labels)
         if activity.kind is ActivityKind.RENEWAL:
             self._active.add(-1, _place(activity))
             if activity.outcome is ActivityOutcome.FAILED:
                 self._failures.add(1, labels)
-        opened = self._open[activity]
-        context.detach(opened.before)
+        if span is not None:
+            self._end(span, activity, labels)
+
+    def _end(self, span: Span, activity: Activity, labels: Labels) -> None:
         if activity.kind is ActivityKind.WAIT and activity.during is not None:
             awaited = self._open.get(activity.during)  # None where another listener was told
             if awaited is not None:
-                opened.span.add_link(awaited.span.get_span_context())
-        opened.span.set_attributes(labels)
+                span.add_link(awaited[0].get_span_context())
+        span.set_attributes(labels)
         if activity.error is not None:
-            opened.span.set_status(StatusCode.ERROR)  # with no text: an error's may name a user
-        opened.span.end()
+            span.set_status(StatusCode.ERROR)  # with no text: an error's may name a user
+        span.end()
 
     def _count(self, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         """Tell how many sessions are in each state, in none of them as well."""
@@ -195,5 +194,5 @@ def _labels(activity: Activity) -> Labels:
     if activity.error is not None:
         labels["error.type"] = error_label(activity.error)
     if isinstance(activity.error, OAuthKitError):
-        labels["oauthkit.recovery"] = activity.error.recovery.value
+        labels["oauthkit.recovery"] = recovery_label(activity.error)
     return labels

@@ -780,6 +780,18 @@ async def test_who_gives_up_while_a_401_is_read_keeps_no_connection() -> None:
         assert await place.get() == 200
 
 
+async def test_the_time_of_a_call_ends_it_while_a_401_is_read_and_nothing_is_sent_again() -> None:
+    """Nor is a renewal begun and waited for."""
+    fake = FakeAuthorizationServer()
+    api = Api(head(LARGE), LARGE, 0.02)
+    async with calling_alone(api, fake) as place:
+        with pytest.raises(TimeoutError):
+            await place.call("POST", data=b"x", timeout=aiohttp.ClientTimeout(total=0.2))
+        await place.session.settled()
+        await api.ended.wait()
+    assert (api.tokens, api.connections, len(fake.token_requests)) == ([b"1"], 1, 1)
+
+
 # Cookies
 
 
@@ -853,6 +865,30 @@ async def test_a_jar_that_has_nothing_to_send_leaves_no_header() -> None:
         place.http.cookie_jar.update_cookies({"owner": "1"}, URL(place.url))
         assert await place.get() == 200
     assert cookies(fake) == [None]
+
+
+async def test_a_quoted_cookie_of_the_jar_is_withheld_in_one_piece() -> None:
+    """Its value may look like several of them."""
+    seen: list[str | None] = []
+
+    async def api(request: HTTPRequest) -> HTTPResponse:
+        seen.append(request.headers.get("cookie"))
+        values = 'owner="ada; b=2; c"; Path=/', "b=2; Path=/"
+        return HTTPResponse(200, [("set-cookie", value) for value in values])
+
+    fake = FakeAuthorizationServer()
+    async with LoopbackServer(api) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        async with (
+            fake.session(base_url=url) as session,
+            aiohttp.ClientSession() as http,
+        ):
+            own = (token_middleware(session),)
+            for options in ({}, {"middlewares": own}, {"middlewares": own, "cookies": {"a": "1"}}):
+                async with http.get(url, **options):
+                    pass
+            assert {cookie.key for cookie in http.cookie_jar} == {"owner", "b"}
+    assert seen == [None, None, "a=1"]
 
 
 async def test_a_session_that_keeps_cookies_leaves_the_jar_alone() -> None:

@@ -5,12 +5,15 @@ from typing import Any, Final
 import anyio
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor
 
 from oauthkit import (
     AsyncTokenSession,
     ClientCredentials,
     ConfigurationError,
     MemoryStore,
+    OAuthKitError,
     ReauthorizationRequired,
     StoreError,
     TokenExchange,
@@ -142,6 +145,30 @@ async def test_a_grant_type_of_the_users_own_has_no_name(telemetry: Telemetry) -
     assert failure["oauth.grant_type"] == "_OTHER"
 
 
+class OddError(OAuthKitError):
+    """Error of a user's own, which says what helps in words of its own."""
+
+    recovery: Any = "canary"
+
+
+async def test_what_helps_in_words_of_the_users_own_has_no_name(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def subject() -> str:
+        raise OddError
+
+    fake = FakeAuthorizationServer()
+    grant = TokenExchange(subject_token=subject, subject_token_type="urn:x")
+    async with fake.session(grant=grant, on_event=telemetry.listener) as session:
+        await fail(session.token())
+
+    (failure,) = telemetry.labels("oauthkit.renewal.failures")
+    assert failure["oauthkit.recovery"] == "_OTHER"
+    assert [vars(record)["oauth_recovery"] for record in caplog.records] == ["_OTHER"]
+    (active,) = telemetry.points("oauthkit.renewal.active")
+    assert active.value == 0
+
+
 async def test_what_another_process_has_renewed_is_adopted(telemetry: Telemetry) -> None:
     fake, store = FakeAuthorizationServer(), MemoryStore()
     await stored(fake, store, expired=False)
@@ -250,6 +277,36 @@ async def test_a_span_of_the_caller_is_current_again_afterwards(telemetry: Telem
         with tracer.start_as_current_span("call") as call:
             await session.get("/report")
             assert trace.get_current_span() is call
+
+
+class Broken(SpanProcessor):
+    """Processor of spans that fails at one of a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if span.name == self.name:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", ["oauthkit renewal", "oauthkit wait"])
+async def test_a_span_that_cannot_begin_takes_nothing_else_along(
+    telemetry: Telemetry, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.tracers.add_span_processor(Broken(name))
+    async with FakeAuthorizationServer().session(on_event=telemetry.listener) as session:
+        assert (await session.get("/report")).status_code == 200
+        assert not trace.get_current_span().is_recording()
+
+    (active,) = telemetry.points("oauthkit.renewal.active")
+    assert active.value == 0
+    counts = [
+        telemetry.points(f"oauthkit.{kind}.duration")[0].count for kind in ("renewal", "wait")
+    ]
+    assert counts == [1, 1]
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "ZeroDivisionError" in record.getMessage()
 
 
 async def test_a_span_that_failed_shows_no_text(telemetry: Telemetry) -> None:

@@ -38,13 +38,19 @@ def answer_of(request: ClientRequest, response: ClientResponse) -> Answer:
 
 
 async def release(request: ClientRequest, response: ClientResponse) -> bool:
-    """Give an answer's connection back, and tell whether its body is still there to be read."""
+    """Give an answer's connection back, and tell whether its body is still there to be read.
+
+    Raises:
+        TimeoutError: The time of the whole call is over.
+    """
     content: bytes | None = None
     try:
         content = await _short(response.content)
     finally:
         if content is None:  # also where the caller does not wait any more
             response.close()
+    # Its end came as an exception of the body, while that was read, and comes but once.
+    request._timer.assert_timeout()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     if content is not None:
         response.content = _stream(request, content)
     return content is not None
@@ -91,8 +97,10 @@ def withhold_cookies(request: ClientRequest) -> None:
     jar = request.session.cookie_jar
     settings = {_pair(cookie) for cookie in jar if not cookie["domain"]}
     from_jar = {_pair(cookie) for cookie in jar.filter_cookies(request.url).values()} - settings
-    kept = "; ".join(pair for pair in header.split("; ") if pair not in from_jar)
-    if kept:
+    kept = f"; {header}; "
+    for pair in sorted(from_jar, key=len, reverse=True):  # a quoted value may hold "; b=2; "
+        kept = kept.replace(f"; {pair}; ", "; ")
+    if kept := kept[2:-2]:
         request.headers[hdrs.COOKIE] = kept
 
 
