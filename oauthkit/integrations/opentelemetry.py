@@ -130,13 +130,12 @@ class OpenTelemetryListener(Listener):
         if activity.kind is ActivityKind.RENEWAL:
             self._active.add(1, _place(activity))
         name = " ".join(filter(None, ("oauthkit", activity.kind, activity.operation)))
-        if activity.kind in _FOR_ALL:
+        around, links = context.get_current(), list[Link]()
+        if activity.kind in _FOR_ALL:  # what its first caller carries along is of that caller alone
             caller = trace.get_current_span().get_span_context()
-            links = [Link(caller)] if caller.is_valid else []
-            span = self._tracer.start_span(name, context.Context(), links=links)
-        else:
-            span = self._tracer.start_span(name)
-        self._open[activity] = span, context.attach(trace.set_span_in_context(span))
+            around, links = context.Context(), [Link(caller)] if caller.is_valid else []
+        span = self._tracer.start_span(name, around, links=links)
+        self._open[activity] = span, context.attach(trace.set_span_in_context(span, around))
 
     def ended(self, activity: Activity, /) -> None:
         """End the span, and measure."""

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import anyio
 import pytest
-from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.trace import Span, SpanProcessor
 
 from oauthkit import (
@@ -269,6 +269,25 @@ async def test_what_nobody_calls_for_has_no_link(telemetry: Telemetry) -> None:
         await session.settled()
 
     assert telemetry.span("oauthkit renewal").links == ()
+
+
+async def test_a_renewal_takes_nothing_of_its_first_caller_along(telemetry: Telemetry) -> None:
+    """An instrumented HTTP client would send the baggage of one user with a request for all."""
+    seen: list[dict[str, object]] = []
+
+    async def subject() -> str:
+        seen.append(dict(baggage.get_all()))
+        return "subject"
+
+    fake = FakeAuthorizationServer()
+    grant = TokenExchange(subject_token=subject, subject_token_type="urn:x")
+    before = attach(baggage.set_baggage("user", "ada"))
+    async with fake.session(grant=grant, on_event=telemetry.listener) as session:
+        await session.token()
+        assert baggage.get_baggage("user") == "ada"
+    detach(before)
+
+    assert seen == [{}]
 
 
 async def test_a_span_of_the_caller_is_current_again_afterwards(telemetry: Telemetry) -> None:
