@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -12,7 +13,10 @@ from oauthkit.labels import LOGGER, log_fields
 
 def told(error: Exception) -> str:
     """Return the text of our own error; of a user's own, which may hold anything, its kind."""
-    return repr(error) if isinstance(error, OAuthKitError) else f"<{whereabouts(error)}>"
+    if isinstance(error, OAuthKitError):
+        with suppress(Exception):  # a user's class of it may not even be able to show itself
+            return repr(error)
+    return f"<{whereabouts(error)}>"
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +73,7 @@ class TokenUnsaved(Event):
         error: Why the store did not take it.
     """
 
-    error: OAuthKitError
+    error: OAuthKitError = attrs.field(repr=told)
 
 
 @attrs.frozen(kw_only=True)
@@ -123,7 +127,7 @@ class StoreFailed(Event):
         error: Why.
     """
 
-    error: OAuthKitError
+    error: OAuthKitError = attrs.field(repr=told)
 
 
 EventHook = Callable[[Event], None]

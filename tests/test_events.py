@@ -16,6 +16,7 @@ from oauthkit.events import (
     TokenAdopted,
     TokenRejected,
     TokenRenewed,
+    TokenUnsaved,
     emit,
 )
 from oauthkit.labels import log_fields
@@ -95,6 +96,29 @@ def test_an_event_is_one_line_of_bounded_length(
     assert message.endswith("…")
     assert message.isprintable()
     assert seen == [event]  # whole: the hook is the application's own
+
+
+class UnshownError(StoreError):
+    """Error of a user's own that cannot even show itself."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        RenewalFailed(key="k", error=UnshownError("canary"), usable=True, pause=1.0),
+        StoreFailed(key="k", error=UnshownError("canary")),
+        TokenUnsaved(key="k", error=UnshownError("canary")),
+    ],
+)
+def test_an_error_that_cannot_be_shown_is_told_by_its_kind(
+    event: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    emit(event, None)
+    (record,) = caplog.records
+    assert "error=<UnshownError>" in record.getMessage()
 
 
 def test_an_event_that_nobody_logs_is_not_printed_at_all() -> None:
