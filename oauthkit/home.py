@@ -21,11 +21,12 @@ class Home:
 
     Attributes:
         thread: The thread in which nothing needs to be checked: the busiest path compares it.
+        closed: Whether the session was closed.
     """
 
     thread: int = _NOBODYS
+    closed: bool = False
     _loop: object = None
-    _closed: bool = False
 
     def check(self) -> None:
         """Let the running event loop in, if it may come in.
@@ -33,7 +34,7 @@ class Home:
         Raises:
             ConfigurationError: The session is closed, or in use in another event loop.
         """
-        if self._closed:
+        if self.closed:
             message = "this session is closed; make a new one, or leave its block later"
             raise ConfigurationError(message)
         here, thread = current_loop(), get_ident()
@@ -48,7 +49,7 @@ class Home:
 
     def close(self) -> None:
         """Let nobody in any more."""
-        self._closed, self.thread = True, _NOBODYS
+        self.closed, self.thread = True, _NOBODYS
 
     def _is_over(self) -> bool:
         """Tell whether there is no loop yet, or it has ended; one that cannot say so has."""

@@ -18,7 +18,6 @@ from oauthkit.integrations import installed_by
 from oauthkit.kinds import check_kind, checked
 from oauthkit.labels import error_label, grant_label, recovery_label
 from oauthkit.renewal.state import Condition
-from oauthkit.renewal.status import SessionStatus
 from oauthkit.session import AsyncTokenSession
 from oauthkit.version import __version__
 
@@ -107,7 +106,7 @@ class OpenTelemetryListener(Listener):
         meter.create_observable_up_down_counter("oauthkit.session.count", [self._count], *about)
 
     def watch(self, session: AsyncTokenSession[Any]) -> None:
-        """Count a session by the state of its token, for as long as it is in use.
+        """Count a session by the state of its token, until it is closed.
 
         Args:
             session: One of the application; those of users are too many to be looked at each time.
@@ -165,13 +164,16 @@ class OpenTelemetryListener(Listener):
         """Tell how many sessions are in each state, in none of them as well."""
         with self._mutex:
             sessions = list(self._sessions)
-        counted = Counter(_state(session.status()) for session in sessions)
+        counted = Counter(map(_state, sessions))
         for state in (*(condition.value for condition in Condition), _NEEDS_LOGIN):
             yield metrics.Observation(counted[state], {"oauthkit.session.state": state})
 
 
-def _state(status: SessionStatus) -> str:
-    """Return the state of a token, or that its resource owner has to log in again."""
+def _state(session: AsyncTokenSession[Any]) -> str | None:
+    """Return the state of a token, or that somebody must log in again; None of a closed session."""
+    if session._home.closed:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return None
+    status = session.status()
     failure, stuck = status.failure, status.condition in _STUCK
     ended = isinstance(failure, OAuthKitError) and failure.recovery is Recovery.REAUTHORIZE
     return _NEEDS_LOGIN if ended and stuck else status.condition.value

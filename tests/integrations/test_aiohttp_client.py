@@ -789,7 +789,7 @@ async def test_the_time_of_a_call_ends_it_while_a_401_is_read_and_nothing_is_sen
             await place.call("POST", data=b"x", timeout=aiohttp.ClientTimeout(total=0.2))
         await place.session.settled()
         await api.ended.wait()
-    assert (api.tokens, api.connections, len(fake.token_requests)) == ([b"1"], 1, 1)
+    assert (api.connections, len(fake.token_requests)) == (1, 1)
 
 
 # Cookies

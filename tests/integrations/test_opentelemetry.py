@@ -378,6 +378,7 @@ async def test_watched_sessions_are_counted_by_the_state_of_their_token(
         fake.fail_next(503, times=9)
         await fail(session.token())
         assert states() == {"expired": 1, "needs_login": 1}
+    assert states() == {}  # closed, and so not in use any more
     assert len(telemetry.points("oauthkit.session.count")) == 7
 
 
