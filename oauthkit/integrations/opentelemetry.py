@@ -138,19 +138,16 @@ class OpenTelemetryListener(Listener):
 
     def ended(self, activity: Activity, /) -> None:
         """End the span, and measure."""
-        span, before = self._open.get(activity, (None, None))
-        if before is not None:  # else the user's own processor of spans let none begin
+        # Where a processor of the user's has let none begin, there is nothing to leave or to end.
+        span, before = self._open.get(activity, (trace.INVALID_SPAN, None))
+        if before is not None:
             context.detach(before)
-        labels = _labels(activity)
-        self._durations[activity.kind].record(activity.seconds, labels)
+        labels, within = _labels(activity), trace.set_span_in_context(span)
+        self._durations[activity.kind].record(activity.seconds, labels, within)
         if activity.kind is ActivityKind.RENEWAL:
             self._active.add(-1, _place(activity))
             if activity.outcome is ActivityOutcome.FAILED:
-                self._failures.add(1, labels)
-        if span is not None:
-            self._end(span, activity, labels)
-
-    def _end(self, span: Span, activity: Activity, labels: Labels) -> None:
+                self._failures.add(1, labels, within)
         if activity.kind is ActivityKind.WAIT and activity.during is not None:
             awaited = self._open.get(activity.during)  # None where another listener was told
             if awaited is not None:

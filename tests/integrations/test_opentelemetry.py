@@ -263,6 +263,20 @@ async def test_a_renewal_is_a_trace_of_its_own_with_links_both_ways(telemetry: T
     assert dict(renewal.attributes or {})["oauthkit.outcome"] == "renewed"
 
 
+async def test_what_is_measured_leads_to_the_span_that_it_took_place_in(
+    telemetry: Telemetry,
+) -> None:
+    async with FakeAuthorizationServer().session(on_event=telemetry.listener) as session:
+        await session.get("/report")
+
+    metrics = telemetry.metrics()
+    for kind, name in (("renewal", "renewal"), ("wait", "wait"), ("request", "request token")):
+        (point,) = metrics[f"oauthkit.{kind}.duration"].data.data_points
+        assert {exemplar.span_id for exemplar in point.exemplars} == {
+            telemetry.span(f"oauthkit {name}").context.span_id
+        }
+
+
 async def test_what_nobody_calls_for_has_no_link(telemetry: Telemetry) -> None:
     async with FakeAuthorizationServer().session(on_event=telemetry.listener) as session:
         session._source.begin(Wish(beside=True))
