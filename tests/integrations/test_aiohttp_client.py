@@ -883,8 +883,9 @@ async def test_a_quoted_cookie_of_the_jar_is_withheld_in_one_piece() -> None:
             fake.session(base_url=url) as session,
             aiohttp.ClientSession() as http,
         ):
-            own = (token_middleware(session),)
-            for options in ({}, {"middlewares": own}, {"middlewares": own, "cookies": {"a": "1"}}):
+            own = {"middlewares": (token_middleware(session),)}
+            calls: list[dict[str, Any]] = [{}, own, {**own, "cookies": {"a": "1"}}]
+            for options in calls:
                 async with http.get(url, **options):
                     pass
             assert {cookie.key for cookie in http.cookie_jar} == {"owner", "b"}
