@@ -295,8 +295,9 @@ class LoginFlow(Generic[R]):
         """Answer a request whose handling raised an error; None where it is for somebody else.
 
         What a new login would cure is answered as if there were no visitor; what may be gone in a
-        moment with 503. A mistake in a setting is neither. Of a group, as task groups raise them,
-        all have to be for the login; one that a login would cure counts most.
+        moment with 503. A mistake in a setting is neither, nor what several logins in a row have
+        not cured. Of a group, as task groups raise them, all have to be for the login; one that a
+        login would cure counts most.
         """
         met = [*each(error)]
         ours = [one for one in met if isinstance(one, OAuthKitError)]
@@ -304,8 +305,14 @@ class LoginFlow(Generic[R]):
         if len(ours) < len(met) or Recovery.CHANGE_REQUEST in recoveries:
             return None
         if Recovery.REAUTHORIZE in recoveries:
-            return self.challenge(request)
+            return None if self._in_vain(request) else self.challenge(request)
         return self._answers.out_of_order(ours[0], request)
+
+    def _in_vain(self, request: LoginRequest) -> bool:
+        """Tell whether a browser would be sent from login to login without an end."""
+        now = self._clock.time()
+        visit = self._cookie.find(request.cookies, now=now) if request.wants_page else None
+        return visit is not None and visit.in_vain(now)
 
     async def _begun(
         self, request: LoginRequest, return_to: str | None

@@ -30,6 +30,12 @@ _LONGEST: Final = 2_000
 _LONGEST_MEMBER: Final = 400
 """Characters of each member of it that is one of its claims too, and can be spared."""
 
+_SOON: Final = 60.0
+"""Seconds from one login to the next that make the next one a repetition."""
+
+_MOST_REPETITIONS: Final = 2
+"""A browser gives up after 20 redirects, of which each login takes three."""
+
 _OF_THE_LOGIN: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 """Claims that have done what they were for."""
 
@@ -71,15 +77,32 @@ class Visit(NoPickle):
     Attributes:
         key: Under which key the store has the token.
         identity: Who it is.
+        began_at: When it began, in seconds since the epoch.
+        repetitions: How many logins came before it, each soon after the one before.
     """
 
     key: str
     identity: Identity | None = None
+    began_at: float = 0.0
+    repetitions: int = 0
 
     @classmethod
-    def new(cls, identity: Identity | None) -> "Visit":
+    def new(cls, identity: Identity | None, *, former: "Visit | None", now: float) -> "Visit":
         """Begin a visit, under a key that nobody can have known or chosen."""
-        return cls(key=f"visitor:{token_urlsafe(32)}", identity=identity)
+        return cls(
+            key=f"visitor:{token_urlsafe(32)}",
+            identity=identity,
+            began_at=now,
+            repetitions=former.repetitions + 1 if former is not None and former.is_new(now) else 0,
+        )
+
+    def is_new(self, now: float) -> bool:
+        """Tell whether it has just begun."""
+        return now - self.began_at < _SOON
+
+    def in_vain(self, now: float) -> bool:
+        """Tell whether logins go round in a circle, so that another one would cure nothing."""
+        return self.is_new(now) and self.repetitions > _MOST_REPETITIONS
 
 
 class VisitCookie:
@@ -101,7 +124,12 @@ class VisitCookie:
 
     def put(self, visit: Visit, *, now: float) -> Cookie:
         """Return the cookie of a visit that begins now."""
-        content = {"key": visit.key, "identity": _short_enough(visit.identity)}
+        content = {
+            "key": visit.key,
+            "identity": _short_enough(visit.identity),
+            "began_at": visit.began_at,
+            "repetitions": visit.repetitions,
+        }
         ends = now + self._life
         value = self._keys.seal(self.name, content, bound_to=self._bound_to, expires_at=ends)
         return Cookie(name=self.name, value=value, max_age=int(self._life))
@@ -113,7 +141,12 @@ class VisitCookie:
         if content is None:
             return None
         identity = content["identity"]
-        return Visit(key=content["key"], identity=None if identity is None else _identity(identity))
+        return Visit(
+            key=content["key"],
+            identity=None if identity is None else _identity(identity),
+            began_at=content["began_at"],
+            repetitions=content["repetitions"],
+        )
 
     def clear(self) -> Cookie:
         """Return what clears the cookie."""

@@ -102,7 +102,7 @@ class Visits:
             StoreError: It could not be saved; the login has failed.
             ReauthorizationRequired: It is over already; likewise.
         """
-        visit = Visit.new(result.identity)
+        visit = Visit.new(result.identity, former=former, now=self.clock.time())
         try:
             await self._keep(visit, result.token)
             if former is not None:
@@ -260,7 +260,7 @@ def store_of(session: AsyncTokenSession[Any]) -> TokenStore:
             'one process store=MemoryStore(), key="application" will do'
         )
         raise ConfigurationError(message)
-    session.for_key(Visit.new(None).key)  # raises now what it would for each visitor
+    session.for_key("visitor:nobody")  # raises now what it would for each visitor
     return session.store
 
 

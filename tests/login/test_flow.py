@@ -346,6 +346,25 @@ async def test_an_error_of_a_token_is_answered(
     assert status == 503 or reply.location == "/auth/login?return_to=%2Finbox"
 
 
+async def test_logins_that_cure_nothing_come_to_an_end(world: World) -> None:
+    """As where the API refuses every token, and a browser is logged in without being asked."""
+    browser, dead = world.browser(), ReauthorizationRequired("it has died")
+
+    async def answered(accept: str = "text/html") -> int | None:
+        asked = browser.request("/inbox", headers={"accept": accept})
+        reply = world.flow.answer(asked, dead)
+        return None if reply is None else reply.status
+
+    async def logged_in_again() -> int | None:
+        await world.log_in(browser)
+        return await answered()
+
+    assert [await logged_in_again() for _ in range(4)] == [303, 303, 303, None]
+    assert await answered("application/json") == 401
+    world.clock.advance(60)
+    assert [await answered(), await logged_in_again()] == [303, 303]
+
+
 async def test_a_program_is_told_that_something_is_out_of_order(world: World) -> None:
     request = world.browser().request("/inbox", headers={})
 
