@@ -275,6 +275,7 @@ class LoginFlow(Generic[R]):
 
         Raises:
             StoreError: It could not be found out whether they have logged out.
+            ConfigurationError: They log in again and again, and no token of theirs is in the store.
         """
         if not request.reads and not self.site.sends(request):
             return None
@@ -284,6 +285,12 @@ class LoginFlow(Generic[R]):
         session = self.session.for_key(visit.key)
         fresh = session.status().condition is Condition.FRESH
         if not fresh and await self._visits.token(visit.key) is None:
+            if self._in_vain(request):
+                message = (
+                    "a visitor has logged in several times in a row, and the token is not in the "
+                    "store; several processes need a store that they share, such as SQLiteStore"
+                )
+                raise ConfigurationError(message)
             return None
         return Visitor(key=visit.key, identity=visit.identity, session=session)
 

@@ -365,6 +365,23 @@ async def test_logins_that_cure_nothing_come_to_an_end(world: World) -> None:
     assert [await answered(), await logged_in_again()] == [303, 303]
 
 
+async def test_logins_whose_token_is_nowhere_come_to_an_end(world: World) -> None:
+    """As where a proxy hands requests to several processes, each with a store of its own."""
+    browser = world.browser()
+
+    async def logged_in_again() -> str | None:
+        await world.log_in(browser)
+        await world.store.delete(str(await browser.key()))
+        return await browser.key()
+
+    assert [await logged_in_again() for _ in range(3)] == [None, None, None]
+    with pytest.raises(ConfigurationError, match="a store that they share"):
+        await logged_in_again()
+    assert await browser.key(headers={"accept": "application/json"}) is None
+    world.clock.advance(60)
+    assert await browser.key() is None
+
+
 async def test_a_program_is_told_that_something_is_out_of_order(world: World) -> None:
     request = world.browser().request("/inbox", headers={})
 
