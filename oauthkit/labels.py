@@ -5,7 +5,7 @@ server and no class of a user's own can make one series of a metric after the ot
 """
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 from oauthkit.errors import ConfigurationError, ErrorResponse, OAuthKitError, Recovery
 from oauthkit.protocol.messages import Origin
@@ -62,7 +62,7 @@ def error_label(error: BaseException) -> str:
 
 def recovery_label(error: OAuthKitError) -> str:
     """Return what helps, if that is a `Recovery`: a class of the user's own may say anything."""
-    recovery: object = error.recovery
+    recovery: Any = error.recovery
     return recovery.value if isinstance(recovery, Recovery) else OTHER
 
 

@@ -365,6 +365,11 @@ class AsyncTokenSession(Generic[R]):
         self._home.check()
         await self._source.revoke()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this session was closed itself, by `aclose` or by the end of its block."""
+        return self._home.closed
+
     def status(self) -> SessionStatus:
         """Return how it stands with the token, without waiting and without I/O."""
         return self._source.status(key=self._key)

@@ -222,6 +222,9 @@ def test_a_closed_session_says_so_at_every_verb(client: Callable[[], Any], base_
         http = client()
         async with session_over(http, base_url) as session:
             await report(session)
+            open_and_closed = [session.is_closed]
+        open_and_closed.append(session.is_closed)
+        assert open_and_closed == [False, True]
         calls = [getattr(session, verb) for verb in VERBS]
         for call in calls:
             with pytest.raises(ConfigurationError, match="this session is closed; make a new one"):
@@ -320,6 +323,7 @@ def test_a_session_of_another_key_is_closed_by_itself_alone() -> None:
             )
             async with session.for_key("ada", grant=ClientCredentials()) as ada:
                 assert await report(ada) == 200
+            assert (ada.is_closed, session.is_closed) == (True, False)
             with pytest.raises(ConfigurationError, match="this session is closed"):
                 await report(ada)
             return await report(session)

@@ -168,7 +168,7 @@ class OpenTelemetryListener(Listener):
 
 def _state(session: AsyncTokenSession[Any]) -> str | None:
     """Return the state of a token, or that somebody must log in again; None of a closed session."""
-    if session._home.closed:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if session.is_closed:
         return None
     status = session.status()
     failure, stuck = status.failure, status.condition in _STUCK

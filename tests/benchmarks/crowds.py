@@ -187,15 +187,16 @@ async def _key_storm(url: str) -> list[Figure]:
     counted = await _counted(url)
     alone = await _busy_client(url)
     beside = bystander.p99 / alone.p99
+    storm, others = f"{KEYS} keys expire together", "beside 16 tasks of httpx alone"
     return [
-        Figure(f"failures as {KEYS} keys expire together", failures, limit=0),
-        Figure("the same, as long as it took", seconds, "s"),
-        Figure("the same, token requests", counted["asked"], limit=KEYS),
-        Figure("the same, token requests at once", counted["most"], limit=32, aim=16),
-        Figure("the same, a bystander's p99", bystander.p99 * 1e3, "ms", aim=250.0),
-        Figure("the same / beside 16 tasks of httpx alone", beside, "x", limit=2.0),
-        Figure("the same, the bystander's median", bystander.median * 1e3, "ms"),
-        Figure("the same / beside 16 tasks of httpx alone", bystander.median / alone.median, "x"),
+        Figure(f"{storm}: failures", failures, limit=0),
+        Figure(f"{storm}: how long it took", seconds, "s"),
+        Figure(f"{storm}: token requests", counted["asked"], limit=KEYS),
+        Figure(f"{storm}: token requests at once", counted["most"], limit=32, aim=16),
+        Figure(f"{storm}: a bystander's p99", bystander.p99 * 1e3, "ms", limit=250.0),
+        Figure(f"{storm}: a bystander's p99 / {others}", beside, "x", limit=2.0),
+        Figure(f"{storm}: a bystander's median", bystander.median * 1e3, "ms"),
+        Figure(f"{storm}: a bystander's median / {others}", bystander.median / alone.median, "x"),
     ]
 
 
@@ -206,11 +207,12 @@ async def _key_storm_over_httpx2(url: str) -> list[Figure]:
         http = await stack.enter_async_context(httpx2.AsyncClient())
         session = await _session(stack, url, store, http)
         failures, seconds, bystander = await _storm(session, store)
+    storm = f"{KEYS} keys expire together, httpx2"
     return [
-        Figure(f"failures as {KEYS} keys expire together, over httpx2", failures, limit=0),
-        Figure("the same, as long as it took", seconds, "s"),
-        Figure("the same, a bystander's p99", bystander.p99 * 1e3, "ms", aim=250.0),
-        Figure("the same, the bystander's median", bystander.median * 1e3, "ms"),
+        Figure(f"{storm}: failures", failures, limit=0),
+        Figure(f"{storm}: how long it took", seconds, "s"),
+        Figure(f"{storm}: a bystander's p99", bystander.p99 * 1e3, "ms", limit=250.0),
+        Figure(f"{storm}: a bystander's median", bystander.median * 1e3, "ms"),
     ]
 
 
@@ -269,9 +271,10 @@ async def _open_streams(url: str) -> list[Figure]:
         seconds = time.perf_counter() - began
         wanted.set()
         await asyncio.gather(*streams)
+    crowd = f"{STREAMS} streams want to be open"
     return [
-        Figure(f"a renewal while {STREAMS} streams want to be open", seconds, "s", limit=1.0),
-        Figure("the same, streams open meanwhile", opened),
+        Figure(f"{crowd}: a renewal", seconds, "s", limit=1.0),
+        Figure(f"{crowd}: those that are", opened),
     ]
 
 
@@ -297,14 +300,10 @@ async def _busy_tasks(url: str) -> list[Figure]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+    crowd = f"{BUSY} busy tasks, aiohttp"
     return [
-        Figure(
-            f"longest call beside {BUSY} busy tasks, aiohttp",
-            max(bystander.seconds),
-            "s",
-            limit=1.0,
-        ),
-        Figure("the same, calls of the busy ones", calls / BUSY_SECONDS, "per s"),
+        Figure(f"{crowd}: longest call beside them", max(bystander.seconds), "s", limit=1.0),
+        Figure(f"{crowd}: their calls", calls / BUSY_SECONDS, "per s"),
     ]
 
 

@@ -83,7 +83,9 @@ def mock(library: ModuleType) -> Any:
     return library.MockTransport(answer)
 
 
-def session_over(http: Any = None, *, base_url: str = BASE_URL) -> AsyncTokenSession:
+def session_over(
+    http: Any = None, *, base_url: str = BASE_URL, cookies: bool = False
+) -> AsyncTokenSession:
     """Return a session that has a token of unending freshness."""
     return AsyncTokenSession(
         http,
@@ -91,6 +93,7 @@ def session_over(http: Any = None, *, base_url: str = BASE_URL) -> AsyncTokenSes
         client_auth=ClientSecretBasic("client", "secret"),
         token=Token("access", issued_at=time.time(), expires_at=time.time() + 86_400),
         base_url=base_url,
+        cookies=cookies,
     )
 
 
@@ -101,7 +104,7 @@ def paths(prefix: str) -> Iterator[str]:
 
 @asynccontextmanager
 async def subject_and_baseline(
-    library: ModuleType, transport: Callable[[], Any]
+    library: ModuleType, transport: Callable[[], Any], *, cookies: bool = False
 ) -> AsyncGenerator[tuple[Get, Get]]:
     """Give the `get` of a session, and that of a client which sends a fixed header."""
     async with AsyncExitStack() as stack:
@@ -115,7 +118,7 @@ async def subject_and_baseline(
         http = await stack.enter_async_context(
             library.AsyncClient(base_url=BASE_URL, transport=transport())
         )
-        session = await stack.enter_async_context(session_over(http))
+        session = await stack.enter_async_context(session_over(http, cookies=cookies))
         yield session.get, plain.get
 
 
@@ -133,6 +136,9 @@ async def measure() -> list[Figure]:
             await _compared(f"{name} MockTransport", library, mocked, one_after_another),
             await _compared(f"{name} MockTransport, {TASKS} tasks", library, mocked, in_tasks),
             await _compared(f"{name}, relative URLs", library, at_once, relative),
+            await _compared(
+                f"{name}, cookies=True", library, at_once, one_after_another, cookies=True
+            ),
         ]
         more = sum((await more_bytecodes(library, at_once)).values())
         figures.append(Figure(f"bytecodes per request more than {name}", more, limit=150))
@@ -143,9 +149,14 @@ async def measure() -> list[Figure]:
 
 
 async def _compared(
-    name: str, library: ModuleType, transport: Callable[[], Any], requests: Callable[[Get], Work]
+    name: str,
+    library: ModuleType,
+    transport: Callable[[], Any],
+    requests: Callable[[Get], Work],
+    *,
+    cookies: bool = False,
 ) -> Figure:
-    async with subject_and_baseline(library, transport) as (subject, baseline):
+    async with subject_and_baseline(library, transport, cookies=cookies) as (subject, baseline):
         ratio = await cpu_ratio(requests(subject), requests(baseline))
     return Figure(f"session.get / {name}", ratio, "x", limit=1.09, aim=1.05)
 

@@ -52,8 +52,8 @@ async def measure() -> list[Figure]:
     async with server() as url:
         failures, seconds = await _burst(url)
         return [
-            Figure(f"failures among {BURST} requests at once", failures, limit=0),
-            Figure("the same, as long as it took", seconds, "s"),
+            Figure(f"{BURST} requests at once: failures", failures, limit=0),
+            Figure(f"{BURST} requests at once: how long they took", seconds, "s"),
             *await _throughput(url),
         ]
 
