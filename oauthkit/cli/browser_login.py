@@ -40,7 +40,7 @@ async def log_in_by_browser(
         access: Which server, as which client.
         others: Profiles of other servers, whose callbacks must not be taken for this one's.
         show: Opens the browser, or prints the URL.
-        seconds: How long to wait.
+        seconds: How long to wait for the browser.
 
     Raises:
         OAuthKitError: Nobody has, or it failed.
@@ -62,8 +62,10 @@ async def log_in_by_browser(
         )
         loopback.expect(login)
         show(login.url)
+        arrival = None
         with anyio.move_on_after(seconds):
             arrival = await loopback.arrival()
+        if arrival is not None:  # from here on the server's answer is waited for, as ever
             return await _completed(http, access, login, arrival)
     message = f"nobody has come back from the browser within {seconds:g} s"
     raise ReauthorizationRequired(message)

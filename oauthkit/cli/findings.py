@@ -80,6 +80,7 @@ def _faults(server: AuthorizationServer) -> Mapping[str, bool]:
     algorithms = server.id_token_signing_alg_values_supported or ()
     grants = server.grant_types_supported or ()
     responses = server.response_types_supported
+    said = attributes_of(server.metadata)  # what is not, has defaults (RFC 8414 §2)
     return {
         "PKCE is by S256 alone, and the server does not list it: no login is possible (RFC 7636 "
         "§4.2, RFC 9700 §2.1.1)": pkce is not None and "S256" not in pkce,
@@ -96,7 +97,7 @@ def _faults(server: AuthorizationServer) -> Mapping[str, bool]:
             not server.authorization_response_iss_parameter_supported
         ),
         "it offers the implicit grant, which gives tokens to whoever sees a URL (RFC 9700 "
-        "§2.1.2)": "grant_types_supported" in server.metadata and "implicit" in grants,
+        "§2.1.2)": "grant_types_supported" in said and "implicit" in grants,
         "it offers the password grant (RFC 9700 §2.4)": "password" in grants,
         "it signs ID Tokens with none, which is no signature (RFC 8725 §3.2)": (
             "none" in algorithms

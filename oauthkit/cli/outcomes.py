@@ -2,11 +2,13 @@
 
 import enum
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeVar, TypeVarTuple
 
 import anyio
 import click
 
+from oauthkit.cli.signals import ended_by_signals
 from oauthkit.errors import OAuthKitError, Recovery, printable
 
 T = TypeVar("T")
@@ -70,6 +72,6 @@ def run(work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
         Ended: It failed.
     """
     try:
-        return anyio.run(work, *arguments)
+        return anyio.run(ended_by_signals, partial(work, *arguments))
     except OAuthKitError as error:
         raise failure_of(error) from error

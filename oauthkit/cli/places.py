@@ -9,6 +9,7 @@ from typing import Final
 
 import platformdirs
 
+from oauthkit.cli.directories import users_own
 from oauthkit.cli.profile import Profile
 from oauthkit.errors import ConfigurationError
 from oauthkit.protocol.secret import SecretBytes, SecretStr
@@ -60,7 +61,7 @@ def sqlite_store() -> SQLiteStore:
         ConfigurationError: The directory cannot be made.
     """
     named = os.environ.get(_DATA_VARIABLE)
-    path = Path(named) if named else platformdirs.user_data_path("oauthkit", appauthor=False)
+    path = Path(named) if named else users_own(platformdirs.user_data_path, variable=_DATA_VARIABLE)
     try:
         path.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
     except OSError as error:

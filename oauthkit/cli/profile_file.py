@@ -9,6 +9,7 @@ from typing import Any, Final, Self, cast
 import attrs
 import platformdirs
 
+from oauthkit.cli.directories import users_own
 from oauthkit.cli.profile import Profile
 from oauthkit.errors import ConfigurationError, printable
 
@@ -51,7 +52,7 @@ class ProfileFile:
             settings = tomllib.loads(text)
         except FileNotFoundError:
             return cls(path=path)
-        except (OSError, ValueError) as error:
+        except (OSError, RecursionError, ValueError) as error:
             message = f"the profiles in {path} cannot be read: {printable(str(error))}"
             raise ConfigurationError(message) from None
         for name, value in settings.items():
@@ -137,8 +138,12 @@ class ProfileFile:
 
 
 def default_path() -> Path:
-    """Return where the profiles of this user are."""
-    return platformdirs.user_config_path("oauthkit", appauthor=False) / "profiles.toml"
+    """Return where the profiles of this user are.
+
+    Raises:
+        ConfigurationError: There is no such place.
+    """
+    return users_own(platformdirs.user_config_path, variable="OAUTHKIT_CONFIG") / "profiles.toml"
 
 
 def _replace(path: Path, text: str) -> None:

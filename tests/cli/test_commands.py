@@ -95,6 +95,32 @@ def test_the_page_shows_every_command() -> None:
     assert {shlex.split(line)[1] for line in documented()} == {*NAMES} - {"demo"}
 
 
+@pytest.mark.parametrize(
+    "status, code, logins", [(0, 0, ""), (1, 1, ""), (3, 0, "login\n"), (4, 1, "")]
+)
+def test_the_line_of_the_page_for_scripts_logs_in_where_that_helps_and_fails_elsewhere(
+    tmp_path: Path, status: int, code: int, logins: str
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "terminal.md").read_text(encoding="utf-8")
+    found = re.search(r"^```sh\n(token=.*)\n```$", page, re.MULTILINE)
+    assert found is not None
+    status_file = tmp_path / "status"
+    status_file.write_text(f"{status}")
+    script = f"""
+oauthkit() {{
+    [ "$1" = login ] || return $(cat {status_file})
+    echo login
+    echo 0 > {status_file}
+}}
+{found[1]}
+"""
+    done = subprocess.run(  # noqa: S603 - our own text
+        ["/bin/sh", "-c", script], capture_output=True, check=False, text=True, timeout=50
+    )
+
+    assert (done.returncode, done.stdout) == (code, logins)
+
+
 TIMED = """
 import sys, time
 start = time.process_time()
@@ -214,6 +240,34 @@ def test_what_standard_output_has_no_character_for_is_escaped(
 
     assert caught.value.code == 0
     assert shown.getvalue() == b"a  b\n! RFC 8414 \\xa72\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, redirected, words",
+    [
+        (["token"], ">&-", "standard output is closed"),
+        (["request", "GET", "https://api.example"], ">&-", "standard output is closed"),
+        (["--help"], ">/dev/full", "No space left on device"),
+    ],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_result_that_goes_nowhere_is_a_failure(
+    home: Path, arguments: list[str], redirected: str, words: str
+) -> None:
+    command = shlex.join([sys.executable, "-m", "oauthkit", *arguments])
+
+    done = subprocess.run(  # noqa: S602 - our own command
+        f"{command} {redirected}",
+        shell=True,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=50,
+    )
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_what_is_no_error_of_ours_is_not_hidden() -> None:

@@ -72,6 +72,10 @@ def test_what_is_wrong_with_a_server_is_named(changes: dict[str, Any], words: st
 
 def test_a_server_that_does_not_list_its_grants_is_not_blamed_for_what_that_means() -> None:
     assert findings_of(described(grant_types_supported=None)) == []
+    assert findings_of(described(grant_types_supported=[])) == []
+    assert findings_of(described(grant_types_supported=5)) == [
+        "grant_types_supported is of the wrong kind, and counts as not said (RFC 8414 §2)"
+    ]
 
 
 def test_what_a_server_offers_is_shown_by_the_names_of_its_metadata() -> None:

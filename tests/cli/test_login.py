@@ -1,6 +1,7 @@
 """`oauthkit login`, by a browser and by a code, and the token that it leaves."""
 
 import json
+import math
 import re
 import shlex
 import socket
@@ -8,8 +9,10 @@ import sys
 import webbrowser
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import attrs
 import click
 import click.testing
@@ -17,6 +20,7 @@ import httpx
 import pytest
 
 from oauthkit import AuthorizationServer
+from oauthkit.cli import browser_login
 from oauthkit.cli.browser import open_browser, openable
 from oauthkit.cli.browser_login import check_told_apart
 from oauthkit.cli.profile import Profile
@@ -176,6 +180,23 @@ def test_a_login_without_a_browser_prints_the_url(
     assert json.loads(result.stdout)["subject"] == "bob"
     assert json.loads(result.stdout)["issuer"] == fake.issuer
     assert len(shown) == 1
+
+
+def test_who_has_come_back_in_time_is_not_sent_away_while_the_server_answers(
+    invoke: Invoke, fake: FakeAuthorizationServer, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines: list[float] = []
+    complete_login = browser_login.complete_login
+
+    async def complete(*arguments: Any, **keywords: Any) -> Any:
+        deadlines.append(anyio.current_effective_deadline())
+        return await complete_login(*arguments, **keywords)
+
+    monkeypatch.setattr(browser_login, "complete_login", complete)
+
+    assert invoke(*new(fake)).exit_code == 0
+    assert len(person.pages) == 1
+    assert deadlines == [math.inf]
 
 
 def test_a_refusal_is_told_here_and_in_the_browser(

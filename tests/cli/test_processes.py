@@ -11,8 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import anyio
+import click.testing
 import httpx
 import pytest
+
+from oauthkit.cli.outcomes import run
+from oauthkit.testing import FakeAuthorizationServer
+
+from .conftest import Invoke
 
 SECONDS: Final = 50
 
@@ -98,3 +105,70 @@ def test_a_login_and_what_it_is_for(home: Path) -> None:
         assert (server.returncode, complaint) == (0, "")
     content = b"".join(file.read_bytes() for file in (home / "data").iterdir())
     assert token.strip().encode() not in content, "what is deleted is overwritten"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_renewal_on_its_way_is_kept_before_a_signal_ends_the_process(
+    invoke: Invoke,
+    fake: FakeAuthorizationServer,
+    logged_in: click.testing.Result,
+    number: signal.Signals,
+) -> None:
+    """The server has rotated the refresh token: whoever does not wait for it has lost the login."""
+    assert logged_in.exit_code == 0
+    with fake.hold() as held, started("token", "--renew") as process:
+        anyio.run(held.arrived)
+        process.send_signal(number)
+        held.release()
+        said, complaint = process.communicate(timeout=SECONDS)
+
+    assert (process.returncode, said, complaint) == (-number, "", "")
+    kept = json.loads(invoke("inspect", "--json", "--show-secrets").stdout)
+    assert fake.ledger.live(kept["access_token"])
+    assert invoke("token", "--renew").exit_code == 0
+    assert len(fake.token_requests) == 3
+
+
+def test_nobody_waits_for_a_reader_who_has_stopped(
+    fake: FakeAuthorizationServer,
+    answers: list[httpx.Response],
+    logged_in: click.testing.Result,
+) -> None:
+    assert logged_in.exit_code == 0
+    answers.append(httpx.Response(200, content=b"x" * 1_000_000))
+    with started("request", "GET", f"{fake.issuer}/report") as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+def test_a_signal_cancels_what_a_command_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("signal.raise_signal", ended.append)
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await anyio.sleep_forever()
+
+    with pytest.raises(SystemExit) as caught:
+        run(work)
+
+    assert ended == [signal.SIGTERM]
+    assert caught.value.code == 143
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signal.getsignal", lambda _: signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await anyio.lowlevel.checkpoint()
+        return "done"
+
+    try:
+        assert run(work) == "done"
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 import keyring
@@ -178,6 +179,8 @@ def test_a_file_with_something_else_in_it_is_refused(home: Path, text: str) -> N
 def test_a_file_that_cannot_be_read_is_told(home: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         ProfileFile.read(home)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        written(home, f"x = {'[' * 10_000}")
 
 
 @pytest.mark.parametrize(
@@ -371,6 +374,25 @@ def test_without_a_word_files_are_where_the_system_has_them(
 
     assert (home / "there").is_dir()
     assert default_path().parts[-2:] == ("oauthkit", "profiles.toml")
+
+
+@pytest.mark.parametrize("found", [RuntimeError("no home"), Path("~/.local/share/oauthkit")])
+def test_nothing_is_made_where_a_command_runs_because_there_is_no_home(
+    home: Path, monkeypatch: pytest.MonkeyPatch, found: Exception | Path
+) -> None:
+    there = Mock(side_effect=[found])
+    monkeypatch.chdir(home)
+    monkeypatch.delenv("OAUTHKIT_DATA")
+    monkeypatch.setattr("platformdirs.user_data_path", there)
+    monkeypatch.setattr("platformdirs.user_config_path", there)
+
+    with pytest.raises(ConfigurationError, match="name a place by OAUTHKIT_DATA"):
+        places.sqlite_store()
+    there.side_effect = [found]
+    with pytest.raises(ConfigurationError, match="name a place by OAUTHKIT_CONFIG"):
+        default_path()
+
+    assert [*home.iterdir()] == []
 
 
 def test_a_directory_that_cannot_be_made_is_told(

@@ -156,11 +156,14 @@ def test_a_body_goes_to_a_file(invoke: Invoke, home: Path, fake: FakeAuthorizati
     [
         (["-d", "a", "--json", "{}"], "a request has one"),
         (["--json", "{nonsense"], "is no JSON"),
+        (["--json", "[" * 100_000], "is no JSON"),
         (["-H", "nonsense"], "a header is 'NAME: VALUE'"),
         (["-H", ": x"], "a header is 'NAME: VALUE'"),
         (["-H", "x: a\rb: c"], "a header is 'NAME: VALUE'"),
         (["-H", "x: \u00e9"], "in ASCII"),
         (["-H", "Authorization: Bearer mine"], "Authorization is set by the request itself"),
+        (["-d", "a", "-H", "Content-Length: 9"], "Content-Length is set by the request itself"),
+        (["-H", "transfer-encoding: chunked"], "transfer-encoding is set by the request itself"),
         (["-d", "@/nowhere/body"], "the body in /nowhere/body cannot be read: No such file"),
     ],
 )
@@ -180,6 +183,7 @@ def test_a_request_that_makes_no_sense_is_wrong_usage(
         ("GET", "/report", "must be an absolute https:// URL"),
         ("GET", "https://api.example:port", "Invalid port"),
         ("GET", "http://[::1", "Invalid port"),
+        ("GET", "https://api.example/\udcff", "surrogates not allowed"),
     ],
 )
 def test_a_request_to_nowhere_is_wrong_usage(
@@ -189,6 +193,38 @@ def test_a_request_to_nowhere_is_wrong_usage(
 
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+@pytest.mark.usefixtures("logged_in")
+def test_a_header_of_the_answer_is_shown_whole_and_on_one_line(
+    invoke: Invoke, fake: FakeAuthorizationServer, answers: list[httpx.Response]
+) -> None:
+    link = "https://api.example/" + "a" * 1_000
+    answers.append(httpx.Response(302, headers=[("location", link), ("x-color", "\x1b[31mred")]))
+
+    result = invoke("request", "GET", f"{fake.issuer}/report", "-i")
+
+    assert f"location: {link}\nx-color: \\x1b[31mred\n" in result.stdout
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31mb", "a\nX-Role: admin", "a b", "\u0442oken"])
+def test_a_token_that_is_more_than_that_to_a_terminal_or_a_header_is_not_printed(
+    invoke: Invoke, home: Path, fake: FakeAuthorizationServer, text: str
+) -> None:
+    content = json.dumps({"access_token": text, "token_type": "Bearer", "expires_in": 60})
+    headers = {"content-type": "application/json"}
+    fake.fail_next(200, headers=headers, content=content.encode(), times=2)
+    fake.client_secret = "s3cret"
+    profile(
+        home,
+        f'client_id = "client"\nissuer = "{fake.issuer}"\nclient_secret = "s3cret"\n'
+        'grant_type = "client_credentials"\n',
+    )
+
+    for options in ([], ["--json"]):
+        result = invoke("token", *options)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "control or non-ASCII characters" in result.stderr
 
 
 @pytest.mark.usefixtures("logged_in")

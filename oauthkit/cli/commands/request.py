@@ -23,7 +23,7 @@ from oauthkit.protocol.messages import Origin
 _FORM: Final = "application/x-www-form-urlencoded"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
-_OURS: Final = frozenset({"authorization", "host"})
+_OURS: Final = frozenset({"authorization", "host", "content-length", "transfer-encoding"})
 _BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _FAILED: Final = 400
 
@@ -107,7 +107,7 @@ def _check_target(method: str, url: str) -> None:
         raise click.UsageError(message)
     try:
         Origin.of(str(httpx.URL(url)))
-    except (ConfigurationError, httpx.InvalidURL) as error:
+    except (ConfigurationError, UnicodeError, httpx.InvalidURL) as error:
         raise click.UsageError(printable(str(error))) from None
 
 
@@ -155,7 +155,7 @@ def _body(text: str) -> bytes:
 def _check_json(content: bytes) -> None:
     try:
         json.loads(content)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         message = f"the body of --json is no JSON: {printable(str(error))}"
         raise click.UsageError(message) from None
 
@@ -169,26 +169,30 @@ async def _send(access: Access, wanted: Wanted, output: IO[bytes]) -> int:
             session.stream(wanted.method, wanted.url, **options) as response,
         ):
             if wanted.include:
-                await anyio.to_thread.run_sync(_write, output, _head(response))
+                await _write(output, _head(response))
             async for chunk in response.aiter_bytes():
-                await anyio.to_thread.run_sync(_write, output, chunk)
-            await anyio.to_thread.run_sync(_write, output, b"")  # a file of an earlier answer ends
+                await _write(output, chunk)
+            await _write(output, b"")  # a file of an earlier answer ends
             return response.status_code
     except httpx.HTTPError as error:
         message = f"no answer came: {printable(str(error)) or type(error).__name__}"
         raise Ended(message, Exit.TRY_LATER) from error
 
 
-def _write(output: IO[bytes], content: bytes) -> None:
-    """Write at once, in a thread: who reads may be slow, and the file opens with the first byte."""
-    output.write(content)
+async def _write(output: IO[bytes], content: bytes) -> None:
+    """Write in a thread: who reads may be slow, and does not keep a command from ending."""
+    await anyio.to_thread.run_sync(_write_at_once, output, content, abandon_on_cancel=True)
+
+
+def _write_at_once(output: IO[bytes], content: bytes) -> None:
+    output.write(content)  # the file opens with the first byte
     output.flush()
 
 
 def _head(response: httpx.Response) -> bytes:
     lines = [_status_line(response.status_code)]
     lines += [f"{name}: {value}" for name, value in response.headers.multi_items()]
-    return "\n".join([*map(printable, lines), "", ""]).encode()
+    return "\n".join([*(printable(line, len(line)) for line in lines), "", ""]).encode()
 
 
 def _status_line(status: int) -> str:

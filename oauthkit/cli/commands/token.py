@@ -1,7 +1,9 @@
 """`oauthkit token`."""
 
 import json
+import re
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -9,7 +11,10 @@ from oauthkit.cli.access import Access
 from oauthkit.cli.options import access_to, json_option, profile_options
 from oauthkit.cli.outcomes import run
 from oauthkit.cli.usage import Command
+from oauthkit.errors import ResponseError
 from oauthkit.protocol.token import Token
+
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @click.command(
@@ -42,4 +47,11 @@ def token(*, profile_name: str | None, config: Path | None, renew: bool, as_json
 
 async def _token(access: Access, renew: bool) -> Token:  # noqa: FBT001 - given by position
     async with access.session() as session:
-        return await (session.renew() if renew else session.token())
+        found = await (session.renew() if renew else session.token())
+    if not _VISIBLE.fullmatch(found.access_token):
+        message = (
+            "the access token has white space, control or non-ASCII characters, which would be "
+            "something else to a terminal, a shell or a header (RFC 6750 §2.1)"
+        )
+        raise ResponseError(message)
+    return found
