@@ -118,7 +118,6 @@ def _from_keyring(name: str, *, new: str | None = None) -> str | None:
     """
     try:
         import keyring  # noqa: PLC0415 - an extra
-        from keyring.errors import KeyringError  # noqa: PLC0415 - likewise
     except ImportError as error:
         message = "the system's keyring is asked by an extra: pip install 'oauthkit[keyring]'"
         raise ConfigurationError(message) from error
@@ -126,7 +125,7 @@ def _from_keyring(name: str, *, new: str | None = None) -> str | None:
         if new is not None:
             keyring.set_password(SERVICE, name, new)
         return keyring.get_password(SERVICE, name)
-    except KeyringError as error:
+    except Exception as error:
         message = (
             f"the system's keyring cannot be used ({type(error).__name__}); give secrets by "
             f"environment variables: client_secret_env in the profile, {_KEY_VARIABLE}"

@@ -320,6 +320,10 @@ def test_where_there_is_no_keyring_that_is_told(monkeypatch: pytest.MonkeyPatch)
     keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
     with pytest.raises(ConfigurationError, match="NoKeyringError"):
         places.client_secret(profile)
+    monkeypatch.setattr(keyring, "get_password", Mock(side_effect=RuntimeError(SECRET)))
+    with pytest.raises(ConfigurationError, match="RuntimeError") as caught:
+        places.client_secret(profile)  # such as without D-Bus, where a backend is named
+    assert SECRET not in str(caught.value)
     keyring.set_keyring(before)
 
     monkeypatch.setitem(sys.modules, "keyring", None)

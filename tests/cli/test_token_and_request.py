@@ -390,3 +390,20 @@ def test_a_logout_that_the_server_did_not_hear_of_is_one_here_and_says_so(
     assert result.stdout == "logged out here\n"
     assert "the token may live on at the server" in result.stderr
     assert invoke("token").exit_code == 3
+
+
+@pytest.mark.usefixtures("logged_in")
+@pytest.mark.parametrize(
+    "options, told", [([], "logged out here\n"), (["--json"], '"dropped": true')]
+)
+def test_a_logout_is_told_also_where_the_server_has_no_page_to_end_its_session_at(
+    invoke: Invoke, fake: FakeAuthorizationServer, options: list[str], told: str
+) -> None:
+    fake.metadata = {"end_session_endpoint": None}
+
+    result = invoke("logout", "--browser", *options)
+
+    assert result.exit_code == 1
+    assert told in result.stdout
+    assert "the server's own session goes on: " in result.stderr
+    assert invoke("token").exit_code == 3

@@ -29,11 +29,13 @@ class Outcome:
         kept: Whether there was one.
         failure: Why the server has not revoked the token, if it has not.
         page: Where the browser ends the server's own session, if that was asked for.
+        without_page: Why there is no such page, if there is none.
     """
 
     kept: bool
     failure: OAuthKitError | None = None
     page: str | None = attrs.field(default=None, repr=False)
+    without_page: OAuthKitError | None = None
 
 
 @click.command(
@@ -63,9 +65,19 @@ def logout(*, profile_name: str | None, config: Path | None, browser: bool, as_j
     if outcome.page is not None:
         open_browser(outcome.page).join(_BROWSER_SECONDS)
         click.echo("the browser ends the session at the server", err=True)
-    if outcome.failure is not None:
-        later = outcome.failure.recovery is Recovery.RETRY_LATER
-        message = f"the token may live on at the server: {outcome.failure}"
+    _check("the token may live on at the server", outcome.failure)
+    _check("the server's own session goes on", outcome.without_page)
+
+
+def _check(what: str, failure: OAuthKitError | None) -> None:
+    """End the command by what has failed, if something has.
+
+    Raises:
+        Ended: It has.
+    """
+    if failure is not None:
+        later = failure.recovery is Recovery.RETRY_LATER
+        message = f"{what}: {failure}"
         raise Ended(message, Exit.TRY_LATER if later else Exit.FAILED)
 
 
@@ -80,13 +92,14 @@ async def _log_out(access: Access, browser: bool) -> Outcome:  # noqa: FBT001 - 
             failure = await _failure_to_revoke(session)
         if not browser:
             return Outcome(kept=True, failure=failure)
+        outcome = Outcome(kept=True, failure=failure)
         id_token = None if kept is None else kept.id_token
-        page = end_session_url(
-            await access.found(session.http),
-            id_token=id_token,
-            client_id=access.profile.client_id,
-        )
-        return Outcome(kept=True, failure=failure, page=page)
+        try:
+            server = await access.found(session.http)
+            page = end_session_url(server, id_token=id_token, client_id=access.profile.client_id)
+        except OAuthKitError as error:
+            return attrs.evolve(outcome, without_page=error)
+        return attrs.evolve(outcome, page=page)
 
 
 async def _failure_to_revoke(session: AsyncTokenSession[Any]) -> OAuthKitError | None:
