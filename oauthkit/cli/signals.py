@@ -32,6 +32,7 @@ async def ended_by_signals(work: Callable[[], Awaitable[T]]) -> T:
     if not heard:
         return await work()
     came: list[int] = []
+    found: list[T] = []
 
     async def wait(block: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(*heard) as received:
@@ -39,6 +40,8 @@ async def ended_by_signals(work: Callable[[], Awaitable[T]]) -> T:
             block.cancel()
 
     async with beside(wait, unbegun=OSError("the event loop has ended")):
-        return await work()
+        found.append(await work())
+    if found:
+        return found[0]
     signal.raise_signal(came[0])
     raise SystemExit(128 + came[0])

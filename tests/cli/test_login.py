@@ -26,6 +26,7 @@ from oauthkit.cli.browser_login import check_told_apart
 from oauthkit.cli.profile import Profile
 from oauthkit.cli.profile_file import ProfileFile
 from oauthkit.errors import ConfigurationError
+from oauthkit.operations.login import complete_login
 from oauthkit.testing import FakeAuthorizationServer
 
 from .conftest import Invoke, Person
@@ -186,7 +187,6 @@ def test_who_has_come_back_in_time_is_not_sent_away_while_the_server_answers(
     invoke: Invoke, fake: FakeAuthorizationServer, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deadlines: list[float] = []
-    complete_login = browser_login.complete_login
 
     async def complete(*arguments: Any, **keywords: Any) -> Any:
         deadlines.append(anyio.current_effective_deadline())

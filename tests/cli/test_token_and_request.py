@@ -5,6 +5,7 @@ import os
 import re
 from base64 import b64encode
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -174,6 +175,18 @@ def test_a_request_that_makes_no_sense_is_wrong_usage(
 
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_a_body_from_a_closed_standard_input_is_wrong_usage(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = Mock(side_effect=RuntimeError("no binary stream"))
+    monkeypatch.setattr("click.open_file", closed)
+
+    result = invoke("request", "POST", "https://api.example/report", "-d", "@-")
+
+    assert result.exit_code == 2
+    assert "the body in - cannot be read: no binary stream" in result.stderr
 
 
 @pytest.mark.parametrize(

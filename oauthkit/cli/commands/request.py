@@ -147,8 +147,9 @@ def _body(text: str) -> bytes:
     try:
         with click.open_file(text[1:], "rb") as file:
             return cast("bytes", file.read())
-    except OSError as error:
-        message = f"the body in {printable(text[1:])} cannot be read: {error.strerror}"
+    except (OSError, RuntimeError) as error:  # click's own, where standard input is closed
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"the body in {printable(text[1:])} cannot be read: {why}"
         raise click.UsageError(message) from None
 
 
