@@ -65,7 +65,7 @@ def findings_of(server: AuthorizationServer) -> list[str]:
 
 def _unusable(server: AuthorizationServer) -> Iterator[str]:
     """Give the endpoints that may not be used, and those that are needed and not there."""
-    needed = {"authorization_endpoint", "token_endpoint"}
+    needed = {"token_endpoint"} | ({"authorization_endpoint"} if _has_logins(server) else set())
     for name in _ENDPOINTS:
         if name not in needed and not server.metadata.get(name):
             continue
@@ -75,11 +75,18 @@ def _unusable(server: AuthorizationServer) -> Iterator[str]:
             yield str(error)
 
 
+def _has_logins(server: AuthorizationServer) -> bool:
+    """Tell whether somebody logs in there by a browser, as far as the server says (RFC 8414 §2)."""
+    by_browser = {"authorization_code", "implicit"} & {*(server.grant_types_supported or ())}
+    return bool(by_browser or server.metadata.get("authorization_endpoint"))
+
+
 def _faults(server: AuthorizationServer) -> Mapping[str, bool]:
     pkce = server.code_challenge_methods_supported
     algorithms = server.id_token_signing_alg_values_supported or ()
     grants = server.grant_types_supported or ()
     responses = server.response_types_supported
+    logins = _has_logins(server)
     said = attributes_of(server.metadata)  # what is not, has defaults (RFC 8414 §2)
     return {
         "PKCE is by S256 alone, and the server does not list it: no login is possible (RFC 7636 "
@@ -88,13 +95,13 @@ def _faults(server: AuthorizationServer) -> Mapping[str, bool]:
             responses is not None and "code" not in responses
         ),
         "it does not say whether it knows PKCE; code_challenge_methods_supported should have S256 "
-        "(RFC 9700 §2.1.1)": pkce is None,
+        "(RFC 9700 §2.1.1)": logins and pkce is None,
         "it takes PKCE by plain, too, which protects nobody who sees the request (RFC 7636 §7.2)": (
             "plain" in (pkce or ())
         ),
         "its callbacks do not say which server they come from: a client of several servers needs "
         "a redirect_uri for each (RFC 9207, RFC 9700 §4.4)": (
-            not server.authorization_response_iss_parameter_supported
+            logins and not server.authorization_response_iss_parameter_supported
         ),
         "it offers the implicit grant, which gives tokens to whoever sees a URL (RFC 9700 "
         "§2.1.2)": "grant_types_supported" in said and "implicit" in grants,

@@ -78,6 +78,17 @@ def test_a_server_that_does_not_list_its_grants_is_not_blamed_for_what_that_mean
     ]
 
 
+def test_a_server_without_logins_is_not_blamed_for_what_only_they_need() -> None:
+    """RFC 8414 §2: authorization_endpoint is required where a grant needs it."""
+    logins = {name: None for name in GOOD if name not in {"token_endpoint", "revocation_endpoint"}}
+    machines: dict[str, Any] = {**logins, "issuer": ISSUER, "grant_types_supported": None}
+
+    assert (
+        findings_of(described(**machines | {"grant_types_supported": ["client_credentials"]})) == []
+    )
+    assert len(findings_of(described(**machines))) == 3
+
+
 def test_what_a_server_offers_is_shown_by_the_names_of_its_metadata() -> None:
     offers = offers_of(described(scopes_supported=["openid", "\x1b[31mred"]))
 
