@@ -65,7 +65,7 @@ def findings_of(server: AuthorizationServer) -> list[str]:
 
 def _unusable(server: AuthorizationServer) -> Iterator[str]:
     """Give the endpoints that may not be used, and those that are needed and not there."""
-    needed = {"token_endpoint"} | ({"authorization_endpoint"} if _has_logins(server) else set())
+    needed = {"token_endpoint", *(("authorization_endpoint",) if _has_logins(server) else ())}
     for name in _ENDPOINTS:
         if name not in needed and not server.metadata.get(name):
             continue

@@ -4,6 +4,7 @@ Python would end at once, in the middle of a renewal: where the server gives a n
 with each one (RFC 6749 §6), the answer that is on its way is all that is left of the login.
 """
 
+import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -11,11 +12,11 @@ from typing import Final, TypeVar
 
 import anyio
 
-from oauthkit.beside import beside
-
 T = TypeVar("T")
 
 _ENDING: Final = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGHUP)
+_BY_SIGNAL: Final = 128
+"""What shells add to the number of the signal that has ended a process."""
 
 
 async def ended_by_signals(work: Callable[[], Awaitable[T]]) -> T:
@@ -29,19 +30,25 @@ async def ended_by_signals(work: Callable[[], Awaitable[T]]) -> T:
     """
     # One that is ignored, as nohup has it, stays ignored.
     heard = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
-    if not heard:
-        return await work()
     came: list[int] = []
-    found: list[T] = []
+    loop = asyncio.get_running_loop()  # anyio.run starts no other unless it is told to
 
-    async def wait(block: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(*heard) as received:
-            came.append(await anext(received))
-            block.cancel()
+    def deaf() -> None:
+        while heard:
+            loop.remove_signal_handler(heard.pop())
 
-    async with beside(wait, unbegun=OSError("the event loop has ended")):
-        found.append(await work())
-    if found:
-        return found[0]
+    with anyio.CancelScope() as scope:
+
+        def end(number: int) -> None:
+            came.append(number)
+            deaf()
+            scope.cancel()
+
+        for number in heard:
+            loop.add_signal_handler(number, end, number)
+        try:
+            return await work()
+        finally:
+            deaf()
     signal.raise_signal(came[0])
-    raise SystemExit(128 + came[0])
+    raise SystemExit(_BY_SIGNAL + came[0])

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from unittest.mock import Mock
 
 import anyio
 import click.testing
@@ -160,7 +161,7 @@ def test_a_signal_cancels_what_a_command_does(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_signal_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signal.getsignal", lambda _: signal.SIG_IGN)
+    monkeypatch.setattr("signal.getsignal", Mock(return_value=signal.SIG_IGN))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     async def work() -> str:
