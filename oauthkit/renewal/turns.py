@@ -29,7 +29,7 @@ class Place:
         width: How many may be at work at once, for who has it.
         came: Who came before whom: to the line, and once called, to work.
         since: When it came to the line, on the event loop's clock.
-        near: Called when it has become the head of its line, or is at work.
+        near: Called when it has become the head of its line.
         called: Set when it is at work.
     """
 
@@ -146,7 +146,6 @@ class Turns:
             place.came = next(self._numbers)
             self._at_work.add(place)
             place.called.set()
-            place.come_near()
 
     def _next(self) -> Place | None:
         """Return whose turn it is: the first to come of those who have room."""
@@ -189,7 +188,7 @@ class Turn:
         """Take a place in the line, and tell whether others are before it there.
 
         Args:
-            call: Called when it is the next one, or has its turn.
+            call: Called when it is the next one.
         """
         if self._place is None:
             self._place = self._turns.line_up(self._width)

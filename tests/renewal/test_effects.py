@@ -32,6 +32,7 @@ def test_a_value_is_taken_apart_by_its_members() -> None:
         (Failed, (AWAY,), {"error": AWAY}),
         (Failed, (AWAY, True, "more"), {}),
         (Delete, (), {"unknown": True}),
+        (Failed, (AWAY,), {"unknown": True}),
         (Done, ("more",), {}),
     ],
 )

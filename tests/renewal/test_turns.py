@@ -1,5 +1,7 @@
 """So many renewals at work at one token endpoint, the others in a line."""
 
+import gc
+import inspect
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 from oauthkit import ClientCredentials, MemoryStore, RenewalPolicy, TransportError
 from oauthkit.activity import Activity, ActivityKind, Listener
 from oauthkit.events import Event, RenewalFailed
+from oauthkit.renewal.performer import Performer
 from oauthkit.renewal.turns import Turns, turns_at
 from oauthkit.testing import FakeAuthorizationServer
 from tests.renewal.world import crowd, fail
@@ -433,6 +436,28 @@ async def test_all_who_stand_in_a_line_that_stands_still_are_let_go() -> None:
                     tasks.start_soon(use, number)
     assert [type(error) for error in errors] == [TransportError] * 50
     assert not fake.token_requests
+
+
+def renewing() -> int:
+    """Return how many renewals have a task, or are part of one."""
+    coroutines = (what for what in gc.get_objects() if inspect.iscoroutine(what))
+    return sum(coroutine.__qualname__ == Performer.perform.__qualname__ for coroutine in coroutines)
+
+
+async def test_renewals_that_are_far_from_their_turn_have_no_task() -> None:
+    """What thousands of tasks are made of keeps the garbage collector, and everybody with it."""
+    fake, policy = FakeAuthorizationServer(), RenewalPolicy(concurrency=2)
+    async with fake.session(policy=policy, grant=ClientCredentials()) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                with fake.hold() as held:
+                    for number in range(50):
+                        key = session.for_key(str(number), grant=ClientCredentials())
+                        tasks.start_soon(key.token)
+                    await held.arrived(2)
+                    await anyio.wait_all_tasks_blocked()
+                    assert renewing() == 3, "two at work, and the next one"
+    assert len(fake.token_requests) == 50
 
 
 class Noting(Listener):
