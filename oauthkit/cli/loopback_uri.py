@@ -18,7 +18,8 @@ def checked_loopback(redirect_uri: str) -> Origin:
     """
     origin = Origin.of(redirect_uri)
     parts = urlsplit(redirect_uri)
-    if origin.scheme != "http" or origin.host not in _HOSTS or parts.query or parts.fragment:
+    further = parts.query or parts.fragment or not redirect_uri.isascii()  # no URI (RFC 3986 §2)
+    if origin.scheme != "http" or origin.host not in _HOSTS or further:
         message = (
             "redirect_uri must be http://127.0.0.1 or http://[::1], with a port or without, and a "
             "path: a port of this machine by its literal address (RFC 8252 §7.3, §8.3)"

@@ -410,6 +410,7 @@ def test_what_a_page_says_is_escaped() -> None:
     [
         "https://127.0.0.1/callback",
         "http://localhost/callback",
+        "http://127.0.0.1/caf\u00e9",
         "http://127.0.0.2/callback",
         "http://app.example/callback",
         "http://127.0.0.1/callback?tenant=x",

@@ -271,11 +271,44 @@ def test_the_token_goes_nowhere_but_to_the_origins_of_the_profile(
 ) -> None:
     """AT-74."""
     result = invoke("request", "GET", "https://api.example/report")
+    plain = invoke("request", "GET", "http://api.example/report")
+
+    assert (result.exit_code, plain.exit_code) == (1, 1)
+    assert "https://api.example may not have the token" in result.stderr
+    assert "name it in origins of the profile 'work'" in result.stderr
+    assert "http://api.example is plain http" in plain.stderr
+    assert "access-token" not in result.output + plain.output
+    assert fake.api_requests == []
+
+
+def test_what_else_is_wrong_with_a_request_is_said_as_it_is(
+    invoke: Invoke, home: Path, fake: FakeAuthorizationServer
+) -> None:
+    profile(
+        home,
+        f'client_id = "client"\ntoken_endpoint = "{fake.issuer}/token"\nscope = "a\\"b"\n'
+        'grant_type = "client_credentials"\n',
+    )
+
+    result = invoke("request", "GET", f"{fake.issuer}/report")
 
     assert result.exit_code == 1
-    assert "https://api.example" in result.stderr
-    assert "access-token" not in result.output
-    assert fake.api_requests == []
+    assert "the scope token" in result.stderr
+
+
+def test_a_token_that_is_not_kept_is_not_unknown(
+    invoke: Invoke, home: Path, fake: FakeAuthorizationServer
+) -> None:
+    fake.client_secret = "s3cret"
+    profile(
+        home,
+        f'client_id = "client"\nissuer = "{fake.issuer}"\nclient_secret = "s3cret"\n'
+        'grant_type = "client_credentials"\n',
+    )
+    assert invoke("token").exit_code == 0
+
+    assert "id token      none\n" in invoke("inspect", "--show-secrets").stdout
+    assert json.loads(invoke("inspect", "--show-secrets", "--json").stdout)["id_token"] is None
 
 
 @pytest.mark.usefixtures("logged_in")

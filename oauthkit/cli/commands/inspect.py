@@ -44,6 +44,7 @@ def inspect(
         click.echo(json.dumps(said, indent=2))
         return
     said["expires"] = moment(said.pop("expires_at"))
+    said |= {name: said[name] or False for name in _SECRETS}  # what is not kept is not unknown
     for name, value in said.items():
         click.echo(f"{name.replace('_', ' '):<14}{_words(value)}")
 

@@ -18,6 +18,7 @@ from oauthkit.cli.options import access_to, profile_options
 from oauthkit.cli.outcomes import Ended, Exit, run
 from oauthkit.cli.usage import Command
 from oauthkit.errors import ConfigurationError, printable
+from oauthkit.origins import checked_origins
 from oauthkit.protocol.messages import Origin
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -106,9 +107,13 @@ def _check_target(method: str, url: str) -> None:
         message = f"{printable(method)} is no method (RFC 9110 §9.1)"
         raise click.UsageError(message)
     try:
-        Origin.of(str(httpx.URL(url)))
+        _origin_of(url)
     except (ConfigurationError, UnicodeError, httpx.InvalidURL) as error:
         raise click.UsageError(printable(str(error))) from None
+
+
+def _origin_of(url: str) -> Origin:
+    return Origin.of(str(httpx.URL(url)))
 
 
 def _headers(lines: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -175,9 +180,21 @@ async def _send(access: Access, wanted: Wanted, output: IO[bytes]) -> int:
                 await _write(output, chunk)
             await _write(output, b"")  # a file of an earlier answer ends
             return response.status_code
+    except ConfigurationError as error:
+        origin = _origin_of(wanted.url)
+        if origin in checked_origins(access.server, access.profile.origins):
+            raise
+        raise Ended(_refusal(origin, access.profile.name)) from error
     except httpx.HTTPError as error:
         message = f"no answer came: {printable(str(error)) or type(error).__name__}"
         raise Ended(message, Exit.TRY_LATER) from error
+
+
+def _refusal(origin: Origin, name: str) -> str:
+    """Return why a place may not have the token, in the words of who sits before the terminal."""
+    if not origin.confidential:
+        return f"{origin} is plain http, where the token can be read on the way; use https"
+    return f"{origin} may not have the token; if it may, name it in origins of the profile {name!r}"
 
 
 async def _write(output: IO[bytes], content: bytes) -> None:
