@@ -64,6 +64,8 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "renewal/test_ahead",
         "renewal/test_server_fails",
         "renewal/test_revocation",
+        "renewal/test_turns",
+        "integrations/test_opentelemetry",
     ),
     "shared": (
         "renewal/test_shared",

@@ -20,7 +20,7 @@ from oauthkit.renewal.script import Plan, Wish
 from oauthkit.renewal.shared import Renewal, SharedToken
 from oauthkit.renewal.source import Handed, TokenSource
 from oauthkit.renewal.state import HeldToken, Moment, TokenState
-from oauthkit.renewal.watch import Guard, Work
+from oauthkit.renewal.watch import Guard, Job, Work
 from oauthkit.testing import FakeClock
 from tests.renewal.world import Heard, fail
 
@@ -337,6 +337,24 @@ async def test_what_is_not_saved_is_offered_beside_until_it_is(
     assert stage.wishes[1:] == [Wish(only_offer=True)] * 3
     assert (stage.state.unsaved, stage.shared.renewal) == (None, None)
     assert stage.of(TokenUnsaved) == []
+
+
+async def test_each_offer_waits_until_it_may_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of keys that the store has not taken are offered in the same moment."""
+    stage, paced, pace = Stage(fail_to_save, fail_to_save, save), list[int](), Job.pace
+
+    async def noted(job: Job) -> None:
+        await pace(job)
+        paced.append(len(stage.wishes))
+
+    def pause_after(offers: int, policy: RenewalPolicy) -> float:
+        return 0.01
+
+    monkeypatch.setattr(module, "pause_after", pause_after)
+    monkeypatch.setattr(Job, "pace", noted)
+    await leave_unsaved(stage, stage.source)
+    await until(lambda: stage.shared.offering is None)
+    assert paced == [1, 2]
 
 
 async def test_between_two_offers_there_is_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
