@@ -460,6 +460,26 @@ async def test_renewals_that_are_far_from_their_turn_have_no_task() -> None:
     assert len(fake.token_requests) == 50
 
 
+async def test_a_login_is_ended_however_long_the_line_is() -> None:
+    """What asks for no token waits for no server that hangs."""
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await store.save("ada", fake.issue())
+    turn = turns_at(fake.server.token_endpoint).turn(1, patience=1.0)
+    policy = RenewalPolicy(concurrency=1)
+    async with fake.session(
+        policy=policy, grant=ClientCredentials(), store=store, key="k"
+    ) as session:
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks, turn:
+                for number in range(3):
+                    key = session.for_key(str(number), grant=ClientCredentials())
+                    tasks.start_soon(key.token)
+                await anyio.wait_all_tasks_blocked()
+                await session.for_key("ada").revoke()
+                assert fake.token_requests == []
+    assert await store.load("ada") is None
+
+
 class Noting(Listener):
     """Note in which task each activity begins and ends."""
 
