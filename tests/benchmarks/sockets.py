@@ -41,7 +41,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         print(self.servers[0].sockets[0].getsockname()[1], flush=True)
 
-Server(uvicorn.Config(answer, port=0, lifespan="off", log_config=None)).run()
+# A connection that is closed as it rests may just be taken again
+Server(
+    uvicorn.Config(answer, port=0, lifespan="off", log_config=None, timeout_keep_alive=600)
+).run()
 """
 
 Status = Callable[[], Awaitable[int]]
