@@ -485,6 +485,21 @@ def test_the_command_is_called_oauthkit(
     assert capsys.readouterr().out == f"oauthkit, version {__version__}\n"
 
 
+def test_a_stand_in_for_standard_output_is_written_to_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as IDLE's, or a test's; it has no encoding that could lack a character."""
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(sys, "argv", ["oauthkit", "--version"])
+
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+
+    assert caught.value.code == 0
+    assert shown.getvalue() == f"oauthkit, version {__version__}\n"
+
+
 def test_the_package_runs_as_a_module() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "oauthkit", "demo", "--help"],
