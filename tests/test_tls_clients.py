@@ -29,7 +29,9 @@ from oauthkit import (
     ResponseError,
     SelfSignedTLSClientAuth,
     TLSClientAuth,
+    Token,
     fetch_token,
+    fetch_userinfo,
 )
 from oauthkit.exchange import Exchange, Question, Ready
 from oauthkit.protocol.binding import Binding
@@ -183,6 +185,30 @@ async def test_a_client_of_ones_own_may_use_the_aliases_too() -> None:
             return server.mtls_alias(name)
 
     assert await asked("token_endpoint", Bound("a")) == "https://mtls.example.com/token"
+
+
+@pytest.mark.parametrize("client_auth, host", [(TLS, "mtls"), (None, "server")])
+async def test_claims_are_asked_for_over_the_certificate_that_the_token_is_bound_to(
+    client_auth: ClientAuth | None, host: str
+) -> None:
+    """MT-02: the token says who asks, and the certificate that it is not stolen."""
+    aliases = {"userinfo_endpoint": "https://mtls.example.com/me"}
+    server = described(
+        userinfo_endpoint="https://server.example.com/me", mtls_endpoint_aliases=aliases
+    )
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"sub": "ada"})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        token = Token("a1", token_type="Bearer")
+        await fetch_userinfo(http, server, token, "ada", client_auth=client_auth)
+
+    assert [str(request.url) for request in seen] == [f"https://{host}.example.com/me"]
+    assert seen[0].headers["authorization"] == "Bearer a1"
+    assert seen[0].content == b""
 
 
 async def test_an_alias_that_may_be_no_endpoint_is_refused_and_nothing_is_sent() -> None:

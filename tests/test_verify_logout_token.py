@@ -15,6 +15,7 @@ from oauthkit import (
     Discovered,
     InvalidJWT,
     LogoutToken,
+    MemorySingleUseStore,
     ResponseError,
     verify_id_token,
     verify_logout_token,
@@ -66,6 +67,17 @@ async def test_the_clocks_may_differ_by_as_much_as_is_said(world: World) -> None
     assert (await world.verify(text, leeway=51)).subject == "ada"
     with pytest.raises(InvalidJWT, match="it has ended"):
         await world.verify(text)
+
+
+async def test_one_that_never_ends_counts_once_all_the_same(world: World) -> None:
+    """BL-08: as where a server writes milliseconds."""
+    draft = world.fake.logout_draft("ada")
+    draft.claims["exp"] *= 1_000
+    text, used = draft.signed(), MemorySingleUseStore(clock=world.fake.clock.time)
+
+    assert (await world.verify(text, used=used)).subject == "ada"
+    with pytest.raises(InvalidJWT, match="came before"):
+        await world.verify(text, used=used)
 
 
 async def test_each_one_has_a_name_of_its_own() -> None:

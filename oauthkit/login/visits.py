@@ -236,7 +236,7 @@ def _names(identity: Identity) -> _Names:
     return {
         "issuer": identity.issuer,
         "subject": identity.subject,
-        "session_id": session_id if isinstance(session_id, str) else None,
+        "session_id": session_id if session_id and isinstance(session_id, str) else None,
     }
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Final, Literal, cast
 
 import anyio
+import attrs
 
 from oauthkit.clock import Clock
 from oauthkit.errors import ConfigurationError
@@ -14,7 +15,12 @@ from oauthkit.kinds import check_kind
 from oauthkit.operations.asking import Issuer, exchange_over
 from oauthkit.operations.verifying import Verifier, expected_of
 from oauthkit.protocol.binding import Binding
-from oauthkit.protocol.client_auth import Authentication, ClientAuth, PublicClient
+from oauthkit.protocol.client_auth import (
+    AnonymousClient,
+    Authentication,
+    ClientAuth,
+    PublicClient,
+)
 from oauthkit.protocol.client_metadata import ClientMetadata
 from oauthkit.protocol.grants import Repeat
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
@@ -72,7 +78,9 @@ async def fetch_userinfo(
         method: `POST` for servers that want it.
         in_body: Put the token into the body of a POST, for servers that read it there alone.
         client_auth: Whom a signed answer must be for, where the token does not say it itself
-            (`Token.client_id`), or where the answer is signed by the client's secret.
+            (`Token.client_id`), or where the answer is signed by the client's secret. A client
+            that is known by its certificate is needed for a token that is bound to it: it asks at
+            the server's alias, where there is one (RFC 8705 §5).
         client_metadata: What was registered: with a `userinfo_signed_response_alg` the answer must
             be signed, by this very algorithm, and is verified (the extra `jose`).
         timeout: Seconds for all of it. A request that may have been sent is not sent again.
@@ -94,7 +102,8 @@ async def fetch_userinfo(
     check_kind(f"{_NAME}: in_body=", in_body, bool)
     check_kind(f"{_NAME}: client_auth=", client_auth, ClientAuth | None)
     check_kind(f"{_NAME}: client_metadata=", client_metadata, ClientMetadata)
-    exchange = exchange_over(_NAME, http, server, None, timeout=timeout, clock=clock)
+    asks = None if client_auth is None else _Connected(client_auth)
+    exchange = exchange_over(_NAME, http, server, asks, timeout=timeout, clock=clock)
     _check_subject(subject, unverified=unverified_subject)
     _check_method(method, in_body=in_body)
     ends = anyio.current_time() + timeout
@@ -119,6 +128,17 @@ async def fetch_userinfo(
         await exchange.ask(question), name="the answer", registered=registered, supported=None
     )
     return userinfo_of(check_signed_claims(signed, expected), subject=subject)
+
+
+@attrs.frozen
+class _Connected(AnonymousClient):
+    """Ask where a client does, and say nothing of it: the token says who asks."""
+
+    client_auth: ClientAuth
+
+    def alias(self, server: AuthorizationServer, name: str) -> str | None:
+        """Return the client's own."""
+        return self.client_auth.alias(server, name)
 
 
 def _client_of(token: Token, client_auth: ClientAuth | None) -> ClientAuth:

@@ -21,8 +21,9 @@ LEEWAY: Final = 30.0
 _LONGEST_LEEWAY: Final = 600.0
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _LONGEST_SUBJECT: Final = 255
-_END_OF_TIME: Final = 1e15
-"""Seconds since the epoch; a whole number may be longer than a float can be."""
+_END_OF_TIME: Final = 1e11
+"""Seconds since the epoch; a whole number may be longer than a float can be, and what never ends
+can be remembered by no store."""
 _TYPES: Final = frozenset({None, "jwt"})
 
 

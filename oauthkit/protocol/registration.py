@@ -10,7 +10,7 @@ import attrs
 from oauthkit.errors import ConfigurationError, ResponseError
 from oauthkit.protocol.answers import unusable
 from oauthkit.protocol.endpoint import read_answer
-from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, check_endpoint, shown_url
+from oauthkit.protocol.messages import HTTPRequest, HTTPResponse, shown_url
 from oauthkit.protocol.record import check_version, recorded, unknown_members
 from oauthkit.protocol.registration_metadata import as_json, check_metadata, may_sign
 from oauthkit.protocol.secret import (
@@ -22,7 +22,7 @@ from oauthkit.protocol.secret import (
     secret,
     unprintable,
 )
-from oauthkit.protocol.server import AuthorizationServer
+from oauthkit.protocol.server import AuthorizationServer, usable_endpoint
 
 R = TypeVar("R", bound="Registration")
 
@@ -200,7 +200,7 @@ def build_management_request(
     if registration.issuer is not None and server.issuer not in {None, registration.issuer}:
         message = f"this client was registered with {registration.issuer}, not {server.issuer}"
         raise ConfigurationError(message)
-    check_endpoint(url, name=MANAGEMENT, allow_plain_http=bool(server.allow_plain_http))
+    url = usable_endpoint(server, url, name=MANAGEMENT)
     content = b"" if metadata is None else as_json(_updated(registration, metadata))
     return _request(server, method, url, token, content)
 
@@ -275,7 +275,6 @@ def _request(
             message = "an access token is visible ASCII without spaces (RFC 6750 §2.1)"
             raise ConfigurationError(message)
         headers["authorization"] = SecretStr(f"Bearer {token}")
-    check_endpoint(url, name="the URL", allow_plain_http=bool(server.allow_plain_http))
     return HTTPRequest(
         method,
         url,

@@ -160,7 +160,7 @@ class AuthorizationServer(ServerMetadata):
             whose = f"the metadata of {self.issuer}" if self.metadata else "this server"
             message = f"{whose} names no {name}; give AuthorizationServer(…, {name}=…)"
             raise ConfigurationError(message)
-        return self._usable(url, name)
+        return usable_endpoint(self, url, name=name)
 
     def mtls_alias(self, name: str) -> str | None:
         """Return where an endpoint is asked with a client certificate, if that is elsewhere.
@@ -176,13 +176,26 @@ class AuthorizationServer(ServerMetadata):
                 it.
         """
         url = text(self.mtls_endpoint_aliases.get(name)) if name in _ALIASED else None
-        return None if url is None else self._usable(url, f"mtls_endpoint_aliases.{name}")
+        whose = f"mtls_endpoint_aliases.{name}"
+        return None if url is None else usable_endpoint(self, url, name=whose)
 
-    def _usable(self, url: str, name: str) -> str:
-        check_endpoint(url, name=name, allow_plain_http=bool(self.allow_plain_http))
-        if self.metadata and not Origin.of(self.issuer or url).may_be_here:
-            _check_elsewhere(url, name)
-        return str(url)
+
+def usable_endpoint(server: AuthorizationServer, url: str, *, name: str) -> str:
+    """Return a URL that a server has named, if a request may be sent there.
+
+    Args:
+        server: Who has named it.
+        url: The URL.
+        name: What the error message calls it.
+
+    Raises:
+        ConfigurationError: It is not absolute, not https, or has a fragment or credentials in it;
+            or it is on this machine, and the server was found elsewhere.
+    """
+    check_endpoint(url, name=name, allow_plain_http=bool(server.allow_plain_http))
+    if server.metadata and not Origin.of(server.issuer or url).may_be_here:
+        _check_elsewhere(url, name)
+    return str(url)
 
 
 def _check_elsewhere(url: str, name: str) -> None:

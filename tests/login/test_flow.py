@@ -27,6 +27,7 @@ from oauthkit import (
 )
 from oauthkit.login import LoginFlow, LoginReply, Notice
 from oauthkit.testing import FakeAuthorizationServer, FakeClock
+from oauthkit.testing.id_tokens import Draft
 from tests.login.browsers import KEYS, PAGE, SITE, Browser, World, new_flow, new_world
 
 
@@ -867,6 +868,21 @@ async def test_a_server_announces_a_logout(world: World) -> None:
     assert (reply.status, reply.fields) == (200, (("cache-control", "no-store"),))
     assert await browser.key() is None
     assert (await announce(other, known)).status == 400
+
+
+@pytest.mark.parametrize("session_id", ["", 7, None], ids=str)
+async def test_a_session_without_a_name_is_logged_out_by_the_subject(session_id: Any) -> None:
+    """BL-02: and nobody is kept out for it."""
+
+    def edit(draft: Draft) -> None:
+        draft.claims["sid"] = session_id
+
+    async with new_world(FakeAuthorizationServer(edit_id_token=edit)) as world:
+        browser = await world.logged_in()
+        assert await browser.key() is not None
+
+        await announce(browser, world.fake.logout_token("ada"))
+        assert await browser.key() is None
 
 
 @pytest.mark.parametrize(

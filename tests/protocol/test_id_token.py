@@ -184,7 +184,7 @@ def test_a_token_of_the_future_is_refused(name: str, ahead: float) -> None:
 @pytest.mark.parametrize("ends", [1e308, 10**400])
 def test_the_end_of_time_is_a_number(ends: float) -> None:
     """AT-55."""
-    assert checked(exp=ends).expires_at == 1e15
+    assert checked(exp=ends).expires_at == 1e11
 
 
 # The nonce

@@ -391,6 +391,15 @@ def test_nothing_is_sent_to_plain_http(url: str) -> None:
         build_management_request(SERVER, "GET", answer(KEPT | {"registration_client_uri": url}))
 
 
+def test_nothing_is_sent_to_this_machine_because_a_document_from_elsewhere_says_so() -> None:
+    """DC-15: as for every endpoint that metadata names."""
+    found = attrs.evolve(SERVER, metadata={"registration_endpoint": "https://a.example/register"})
+    here = answer(KEPT | {"registration_client_uri": "http://127.0.0.1:8500/v1/kv"})
+
+    with pytest.raises(ConfigurationError, match="is on this machine, and the issuer is not"):
+        build_management_request(found, "DELETE", here)
+
+
 def test_a_redirect_is_an_error() -> None:
     """DC-15, AT-28."""
     redirect = HTTPResponse(307, {"location": "https://evil.example"})
