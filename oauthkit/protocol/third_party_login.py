@@ -66,9 +66,12 @@ def third_party_login(query: Callback, *, issuers: Collection[str], site: str) -
     Raises:
         CallbackError: It is malformed, names another server, or leads to another site. Answer with
             400.
-        ConfigurationError: `site` is no origin.
+        ConfigurationError: `site` is no origin, or `issuers` one text.
     """
     ours = Origin.of(site)
+    if isinstance(issuers, str):  # every part of a text is in it
+        message = "issuers= is a list of issuers, not one text; write issuers=[…]"
+        raise ConfigurationError(message)
     parameters = parameters_of(query)
     del query
     if parameters is None or not parameters.get("iss"):

@@ -148,3 +148,9 @@ def test_what_is_no_such_request_is_refused(query: Any) -> None:
 def test_the_site_must_be_an_origin() -> None:
     with pytest.raises(ConfigurationError, match="absolute"):
         third_party_login(f"iss={ISSUER}", issuers=[ISSUER], site="app.example")
+
+
+def test_one_text_is_no_list_of_issuers() -> None:
+    """OC-31: whatever stands in the text would be one of ours, `https` for example."""
+    with pytest.raises(ConfigurationError, match="issuers= is a list"):
+        third_party_login("iss=https", issuers=ISSUER, site="https://app.example")
