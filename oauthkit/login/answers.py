@@ -65,8 +65,9 @@ class Answers:
             detail = f"nobody has logged in; a browser does that at {login}"
             return problem(401, "Unauthorized", detail)
         return_to = return_path(request.path) if request.reads else None
-        query = "" if return_to is None else f"?return_to={quote(return_to, safe='')}"
-        return redirect(login + query)
+        if return_to is None:
+            return redirect(login)
+        return redirect(f"{login}?return_to={quote(return_to, safe='', errors='replace')}")
 
     def out_of_order(
         self, error: OAuthKitError, request: LoginRequest, cookies: Iterable[Cookie] = ()

@@ -307,6 +307,7 @@ async def test_a_page_is_sent_to_the_login_and_a_program_is_told(world: World) -
         (f"/{'x' * 1000}", "GET", "", "/auth/login"),
         ("/app/inbox", "GET", "/app", "/app/auth/login?return_to=%2Fapp%2Finbox"),
         ("", "GET", "", "/auth/login?return_to=%2F"),
+        ("/\ud800", "GET", "", "/auth/login?return_to=%2F%3F"),
     ],
 )
 async def test_a_page_that_nobody_could_come_back_to_is_left_out(
