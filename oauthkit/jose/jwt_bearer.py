@@ -75,7 +75,7 @@ class JWTBearer(GrantStrategy):
         audience: Whom it is said to (`aud`); None is the server's issuer identifier, or its token
             endpoint where that is not known.
         claims: Further claims, such as the `scope` of Google.
-        lifetime: Seconds from `iat` to `exp`; an hour at most.
+        lifetime: Seconds from `iat` to `exp`: one at least, an hour at most.
 
     Raises:
         ConfigurationError: There is neither an assertion nor a key, or both; the key is no private
@@ -112,8 +112,8 @@ class JWTBearer(GrantStrategy):
                 "say, or which is new each time"
             )
             raise ConfigurationError(message)
-        if not 0 < self.lifetime <= _LONGEST_LIFE:
-            message = f"lifetime= is seconds above 0, and {_LONGEST_LIFE:g} at most"
+        if not 1 <= self.lifetime <= _LONGEST_LIFE:  # moments are whole seconds
+            message = f"lifetime= is from 1 to {_LONGEST_LIFE:g} seconds"
             raise ConfigurationError(message)
 
     @property
