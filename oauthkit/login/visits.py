@@ -106,10 +106,10 @@ class Visits:
         try:
             await self._keep(visit, result.token)
             if former is not None:
-                await self._end_soon(former)
+                await self._end_soon(former, beside=visit)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._end_soon(visit)
+                await self._end_soon(visit, beside=former)
             raise
         return visit
 
@@ -152,10 +152,18 @@ class Visits:
             await _in_time(self.index.remove(visit.key))
         return id_token
 
-    async def _end_soon(self, visit: Visit) -> None:
-        """End a visit that nobody comes back to, as far as that can be done soon."""
+    async def _end_soon(self, visit: Visit, *, beside: Visit | None) -> None:
+        """End a visit that nobody comes back to, as far as that can be done soon.
+
+        Where another one of the same person goes on, nothing is revoked: many servers have one
+        right for all logins of somebody, which ends with each token of it (RFC 7009 §2).
+        """
         with suppress(StoreError), anyio.move_on_after(_LAST_REVOCATION):
-            await self.end(visit)
+            if beside is None or _are_of_two(visit.identity, beside.identity):
+                await self.end(visit)
+            else:
+                await self.store.delete(visit.key)
+                await self.index.remove(visit.key)
 
     async def goodbye(
         self, visit: Visit, id_token: str | None, *, site: Site, request: LoginRequest
@@ -238,6 +246,13 @@ def _names(identity: Identity) -> _Names:
         "subject": identity.subject,
         "session_id": session_id if session_id and isinstance(session_id, str) else None,
     }
+
+
+def _are_of_two(one: Identity | None, other: Identity | None) -> bool:
+    """Tell whether two visits are of two persons for certain."""
+    if one is None or other is None:
+        return False
+    return (one.issuer, one.subject) != (other.issuer, other.subject)
 
 
 def _tell_unrevoked(error: Exception) -> None:

@@ -185,6 +185,22 @@ async def test_the_key_changes_with_each_login_and_the_former_visit_ends(world: 
     assert await world.store.load(former) is None
 
 
+@pytest.mark.parametrize("person, revoked", [("ada", 0), ("eve", 1)])
+@pytest.mark.parametrize("scope", ["openid read", "read"])
+async def test_a_login_has_nothing_revoked_that_may_be_its_own(
+    scope: str, person: str, revoked: int
+) -> None:
+    """Many servers have one right for all logins of somebody, and end it with each token of it."""
+    async with new_world(scope=scope) as world:
+        browser = await world.logged_in()
+        begun = await browser.start()
+        await browser.finish(world.fake.authorize(str(begun.location), person=person))
+
+        assert await browser.key() is not None
+        asked = world.fake.endpoint_requests.get("revoke", [])
+        assert len(asked) == (revoked if "openid" in scope else 0)
+
+
 async def test_a_login_does_not_fail_because_the_former_visit_cannot_be_ended(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -196,8 +212,10 @@ async def test_a_login_does_not_fail_because_the_former_visit_cannot_be_ended(
         assert (await world.log_in(browser)).status == 303
         world.fake.fail_next(500, endpoint="revoke", times=9)
         store.broken = set()
+        begun = await browser.start()
+        callback = world.fake.authorize(str(begun.location), person="eve")
         with caplog.at_level(logging.WARNING, "oauthkit"):
-            assert (await world.log_in(browser)).status == 303
+            assert (await browser.finish(callback)).status == 303
     assert "maybe not at the server" in caplog.text
 
 
@@ -591,6 +609,10 @@ class Parting(MemoryStore):
         self.saved.append(key)
         await self._leave("save")
 
+    async def delete(self, key: str, /) -> None:
+        await self._leave("delete")
+        await super().delete(key)
+
 
 @pytest.mark.parametrize("broken", ["save", "lease"])
 async def test_a_login_whose_token_cannot_be_kept_fails(broken: str) -> None:
@@ -606,13 +628,18 @@ async def test_a_login_whose_token_cannot_be_kept_fails(broken: str) -> None:
     assert browser.cookies == {}
 
 
-@pytest.mark.parametrize("cut", ["save", "load"])
-async def test_a_login_that_is_cut_off_leaves_no_token_that_nobody_knows_of(cut: str) -> None:
+@pytest.mark.parametrize(
+    "cut, person, revoked",
+    [("save", "ada", 0), ("save", "eve", 1), ("load", "eve", 1), ("delete", "ada", 0)],
+)
+async def test_a_login_that_is_cut_off_leaves_no_token_that_nobody_knows_of(
+    cut: str, person: str, revoked: int
+) -> None:
     """Where the client has left, or the answer of the store is lost after it has saved."""
     store = Parting()
     async with new_world(store=store) as world:
         browser = await world.logged_in()
-        callback = world.fake.authorize(str((await browser.start()).location))
+        callback = world.fake.authorize(str((await browser.start()).location), person=person)
         with anyio.CancelScope() as scope:
             store.parting = (cut, scope)
             await browser.finish(callback)
@@ -620,6 +647,7 @@ async def test_a_login_that_is_cut_off_leaves_no_token_that_nobody_knows_of(cut:
         assert scope.cancelled_caught
         assert [key for key in store.saved if await store.load(key)] == store.saved[:1]
         assert await browser.key() == store.saved[0]
+        assert len(world.fake.endpoint_requests.get("revoke", [])) == revoked
 
 
 async def test_whether_somebody_has_logged_out_must_be_known() -> None:

@@ -17,6 +17,7 @@ from oauthkit import (
     SelfSignedTLSClientAuth,
     TLSClientAuth,
     fetch_token,
+    fetch_userinfo,
 )
 from tests.interop.human import Human
 
@@ -110,6 +111,9 @@ async def test_a_token_that_is_bound_to_a_certificate_is_good_with_it_alone(
     assert (await session.get("/me")).json() == {"sub": "ada"}
     await session.renew()
     assert (await session.get("/me")).json() == {"sub": "ada"}
-    stolen = f"Bearer {(await session.token()).access_token}"
+    token = await session.token()
+    said = await fetch_userinfo(certified, server, token, "ada", client_auth=client_auth)
+    assert said.claims == {"sub": "ada"}
+    stolen = f"Bearer {token.access_token}"
     answer = await http.get(f"{oidc_provider.issuer}/me", headers={"authorization": stolen})
     assert answer.status_code == 401

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from oauthkit import (
+    AsyncTokenSession,
     AuthorizationRequest,
     AuthorizationServer,
     ClientSecretBasic,
@@ -11,13 +12,16 @@ from oauthkit import (
     InteractionRequired,
     LoggedIn,
     LogoutRequest,
+    MemoryStore,
     ResponseError,
     Token,
     complete_login,
     end_session_url,
     fetch_userinfo,
 )
+from oauthkit.login import LoginFlow
 from tests.interop.human import Human
+from tests.login.browsers import KEYS, Browser
 
 from .clients import CALLBACK, SECRET
 
@@ -93,3 +97,25 @@ async def test_a_visit_ends_on_a_page_of_the_server(
     assert "Success" in await human.visit(end_session_url(server, client_id="basic"))
 
     assert not await is_visiting(server, human)
+
+
+async def test_a_second_login_in_one_browser_is_not_ended_with_the_first(
+    http: httpx.AsyncClient, server: AuthorizationServer, human: Human
+) -> None:
+    """Visitors of an application: who logs in twice, though the server has one right for both."""
+    session = AsyncTokenSession(
+        http, server=server, client_auth=BASIC, store=MemoryStore(), key="application"
+    )
+    flow = LoginFlow(session, redirect_path="/callback", scope="openid email", cookie_keys=KEYS)
+    browser = Browser(flow)
+    for _ in range(2):
+        begun = await browser.start("/login")
+        callback = await human.visit(str(begun.location), until=CALLBACK)
+        assert (await browser.finish(callback)).status == httpx.codes.SEE_OTHER
+
+    visitor = await flow.visitor(browser.request())
+
+    assert visitor is not None
+    token = await visitor.session.token()
+    assert (await fetch_userinfo(http, server, token, visitor.subject)).subject == "ada"
+    await visitor.session.renew()
