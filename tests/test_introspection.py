@@ -448,6 +448,28 @@ async def test_no_token_is_kept_and_a_cache_can_be_emptied() -> None:
     assert len(asked(fake)) == 2
 
 
+async def test_what_was_asked_before_a_cache_was_emptied_is_told_to_nobody_after() -> None:
+    """IN-05: as where it is emptied because a token was revoked."""
+    fake, cache = FakeAuthorizationServer(), IntrospectionCache(seconds=30)
+    token, said = fake.issue().access_token, list[Introspection]()
+    async with asking(fake) as ask:
+        with fake.hold(endpoint="introspect") as held:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_noted, ask(token, cache=cache), said)
+                await held.arrived()
+                cache.clear()
+                tasks.start_soon(_noted, ask(token, cache=cache), said)
+                await held.arrived(2)
+                cache.clear()
+                held.release()
+        assert len(cache) == 0
+        await ask(token, cache=cache)
+
+    assert len(said) == 2
+    assert len(asked(fake)) == 3
+    assert len(cache) == 1
+
+
 @pytest.mark.parametrize(
     "settings", [{"seconds": 0}, {"seconds": "30"}, {"seconds": 1, "capacity": 0}]
 )

@@ -87,8 +87,9 @@ class IntrospectionCache:
         return f"<IntrospectionCache {len(self)} of {self._capacity}, {self._seconds:g} s>"
 
     def clear(self) -> None:
-        """Forget all answers."""
+        """Forget all answers, also those that are on their way: they are for who asked already."""
         self._kept.clear()
+        self._asked.clear()
 
     async def get(
         self, about: tuple[str, ...], ask: Ask, clock: Clock, *, seconds: float
@@ -130,14 +131,16 @@ class IntrospectionCache:
         question = self._asked[name] = _Question(seconds)
         try:
             question.said = said = await ask(seconds)
-            self._keep(name[1], said, clock)
+            if self._asked.get(name) is question:
+                self._keep(name[1], said, clock)
         except Exception as error:
             question.failure = error
             raise
         else:
             return said
         finally:
-            del self._asked[name]
+            if self._asked.get(name) is question:
+                del self._asked[name]
             question.done.set()
 
     def _found(self, digest: bytes, now: float) -> Introspection | None:
