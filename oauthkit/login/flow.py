@@ -361,7 +361,8 @@ class LoginFlow(Generic[R]):
             )
             if result.not_verified is not None:
                 return self._answers.out_of_order(result.not_verified, request, [over])
-            visit = await self._visits.begun(result, former=former)
+            began = login.created_at or 0.0
+            visit = await self._visits.begun(result, former=former, login_began=began)
         except CallbackError as error:
             fields = log_fields("CallbackRefused", error=error)
             LOGGER.info("a callback is refused: %s", error, extra=fields)

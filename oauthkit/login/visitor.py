@@ -78,7 +78,7 @@ class Visit(NoPickle):
         key: Under which key the store has the token.
         identity: Who it is.
         began_at: When it began, in seconds since the epoch.
-        repetitions: How many logins came before it, each soon after the one before.
+        repetitions: How many logins came before it, each begun soon after the one before.
     """
 
     key: str
@@ -87,13 +87,26 @@ class Visit(NoPickle):
     repetitions: int = 0
 
     @classmethod
-    def new(cls, identity: Identity | None, *, former: "Visit | None", now: float) -> "Visit":
-        """Begin a visit, under a key that nobody can have known or chosen."""
+    def new(
+        cls, identity: Identity | None, *, former: "Visit | None", login_began: float, now: float
+    ) -> "Visit":
+        """Begin a visit, under a key that nobody can have known or chosen.
+
+        Args:
+            identity: Who it is.
+            former: The visit that the browser had before.
+            login_began: When the login was asked for; one of another tab, which was asked for
+                before the former visit began, repeats nothing.
+            now: Seconds since the epoch.
+        """
+        repetitions = 0
+        if former is not None and former.is_new(now) and login_began >= former.began_at:
+            repetitions = former.repetitions + 1
         return cls(
             key=f"visitor:{token_urlsafe(32)}",
             identity=identity,
             began_at=now,
-            repetitions=former.repetitions + 1 if former is not None and former.is_new(now) else 0,
+            repetitions=repetitions,
         )
 
     def is_new(self, now: float) -> bool:

@@ -92,7 +92,7 @@ class Visits:
         """
         return await _in_time(self.store.load(key))
 
-    async def begun(self, result: LoggedIn, *, former: Visit | None) -> Visit:
+    async def begun(self, result: LoggedIn, *, former: Visit | None, login_began: float) -> Visit:
         """Save the token of a login under a key of its own, and note whose it is.
 
         The visit that the browser had before is ended. Where that is cut off, because the client
@@ -102,7 +102,8 @@ class Visits:
             StoreError: It could not be saved; the login has failed.
             ReauthorizationRequired: It is over already; likewise.
         """
-        visit = Visit.new(result.identity, former=former, now=self.clock.time())
+        now = self.clock.time()
+        visit = Visit.new(result.identity, former=former, login_began=login_began, now=now)
         try:
             await self._keep(visit, result.token)
             if former is not None:

@@ -402,6 +402,18 @@ async def test_logins_whose_token_is_nowhere_come_to_an_end(world: World) -> Non
     assert await browser.key() is None
 
 
+async def test_logins_of_many_tabs_are_none_that_cure_nothing(world: World) -> None:
+    """As where a browser opens them all again; each tab may ask by the cookie of another one."""
+    browser = world.browser()
+    tabs = [str((await browser.start()).location) for _ in range(6)]
+    for begun in tabs:
+        sent_before = Browser(world.flow, dict(browser.cookies))
+        world.clock.advance(1)
+        await browser.finish(world.fake.authorize(begun))
+        assert await sent_before.key() is None
+    assert await browser.key() is not None
+
+
 async def test_a_program_is_told_that_something_is_out_of_order(world: World) -> None:
     request = world.browser().request("/inbox", headers={})
 
