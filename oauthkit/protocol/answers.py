@@ -84,7 +84,9 @@ def excerpt(content: bytes, *, secrets: Collection[str] = ()) -> str:
         secrets: What must not be shown.
     """
     head = content[: 4 * _MOST_SHOWN + 4]  # a character has at most four bytes
-    return printable(masked(head.decode(errors="replace"), secrets=secrets))
+    # In UTF-16, which an answer may not have, a secret would not be found between the zeros.
+    text = head.decode(json.detect_encoding(head), errors="replace")
+    return printable(masked(text, secrets=secrets))
 
 
 def masked(text: str, *, secrets: Collection[str] = ()) -> str:

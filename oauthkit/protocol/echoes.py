@@ -130,6 +130,7 @@ def _looked_for(secrets: Collection[str]) -> frozenset[str]:
 def _forms(value: str) -> Iterator[str]:
     """Give what a secret becomes on its way: itself, what an escape in it means, its base64."""
     yield from (value, value.rstrip("="))  # padding is often left out
+    yield value.encode("latin-1", errors="replace").decode(errors="replace")  # of an old server
     layer = _unescaped(value)
     while layer is not None:
         yield layer.text

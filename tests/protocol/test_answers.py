@@ -374,6 +374,18 @@ def test_a_known_secret_is_masked_however_it_is_spelt(secret: str) -> None:
         assert masked(f"<{spelling}>", secrets=[secret]) == "<***>"
 
 
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"]
+)
+def test_an_answer_in_another_encoding_shows_no_more_than_one_in_utf_8(encoding: str) -> None:
+    """AT-70."""
+    told = '{"access_token": "canary-token", "error": "who is p\xe4ss, or s3cret?"}'
+
+    shown = excerpt(told.encode(encoding), secrets=["p\xe4ss", "s3cret"])
+
+    assert shown == '{"access_token": ***, "error": "who is ***, or ***?"}'
+
+
 def test_the_longer_of_two_secrets_is_masked_whole() -> None:
     assert masked("s3cret-and-more", secrets=["s3cret", "s3cret-and-more"]) == "***"
 
