@@ -1,12 +1,30 @@
 """What came to the fake server, written down."""
 
 from collections.abc import Mapping
+from typing import Final, Literal, get_args
 from urllib.parse import urlsplit
 
 import attrs
 
 from oauthkit.protocol.messages import Headers
 from oauthkit.protocol.secret import Unprintable
+
+Endpoint = Literal[
+    "token",
+    "authorize",
+    "activate",
+    "device",
+    "register",
+    "revoke",
+    "introspect",
+    "userinfo",
+    "logout",
+    "metadata",
+    "jwks",
+]
+"""What the authorization server has, each with faults on demand."""
+_ELSEWHERE: Final = {"token": "token_requests", "metadata": "metadata_requests"}
+"""The endpoints whose requests have a list of their own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,3 +83,31 @@ class APIRequest:
     def path(self) -> str:
         """The path of the URL."""
         return urlsplit(self.url).path
+
+
+class EndpointRequests(dict[str, list[EndpointRequest]]):
+    """Requests by their endpoint; a name that none has is an error, and no empty list."""
+
+    def __missing__(self, name: str) -> list[EndpointRequest]:
+        """Begin the list of an endpoint.
+
+        Raises:
+            KeyError: No endpoint has this name, or its requests stand elsewhere.
+        """
+        if name in _ELSEWHERE:
+            message = f"what came to {name} is in {_ELSEWHERE[name]}"
+            raise KeyError(message)
+        self[checked_endpoint(name)] = requests = []
+        return requests
+
+
+def checked_endpoint(name: str) -> str:
+    """Return the name of an endpoint.
+
+    Raises:
+        KeyError: None has this name; the message has all that there are.
+    """
+    if name not in get_args(Endpoint):
+        message = f"no endpoint is called {name!r}; there are {', '.join(get_args(Endpoint))}"
+        raise KeyError(message)
+    return name

@@ -11,7 +11,7 @@ from contextlib import (
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
@@ -39,7 +39,13 @@ from oauthkit.testing.reading import (
     media_type,
     read_parameters,
 )
-from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
+from oauthkit.testing.records import (
+    APIRequest,
+    Endpoint,
+    EndpointRequest,
+    TokenRequest,
+    checked_endpoint,
+)
 from oauthkit.testing.registration_endpoint import registration_answer
 from oauthkit.testing.revocation_endpoint import revocation_answer
 from oauthkit.testing.sockets import LoopbackServer
@@ -48,22 +54,6 @@ from oauthkit.testing.userinfo_endpoint import userinfo_answer
 
 if TYPE_CHECKING:
     import respx
-
-
-Endpoint = Literal[
-    "token",
-    "authorize",
-    "activate",
-    "device",
-    "register",
-    "revoke",
-    "introspect",
-    "userinfo",
-    "logout",
-    "metadata",
-    "jwks",
-]
-"""What the authorization server has, each with faults on demand."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -136,10 +126,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
             epoch; None before the first login, and then `prompt=none` is `login_required`.
         people: Who can log in at `/authorize` with a browser, by name: it shows a page that asks
             who they are, and whether they agree. Without any the resource owner agrees at once. The
-            page of logins on devices, `/activate`, asks the same.
+            page of logins on devices, `/activate`, asks the same. A single name may come alone.
         token_requests: Every token request so far.
         metadata_requests: When the metadata was asked for so far, in seconds since the epoch.
-        endpoint_requests: Every request so far to another endpoint, by its name, such as `revoke`.
+        endpoint_requests: Every request so far to another endpoint, by its name, such as `revoke`;
+            a name that no endpoint has is a KeyError.
         api_requests: Every request to the API that was answered so far.
     """
 
@@ -178,11 +169,11 @@ class FakeAuthorizationServer(AuthorizationServerState):
         endpoint: Endpoint = "token",
     ) -> None:
         """Answer the next requests to an endpoint with this, without working on them."""
-        self._faults[endpoint].fail(HTTPResponse(status, headers or {}, content), times)
+        self._faults_at(endpoint).fail(HTTPResponse(status, headers or {}, content), times)
 
     def lose_next_answer(self, times: int = 1, *, endpoint: Endpoint = "token") -> None:
         """Work on the next requests to an endpoint, then cut the connection: no answer comes."""
-        self._faults[endpoint].lose(times)
+        self._faults_at(endpoint).lose(times)
 
     def slow_next(self, seconds: float, times: int = 1, *, endpoint: Endpoint = "token") -> None:
         """Let the next answers of an endpoint be on their way for a while, after they were decided.
@@ -195,7 +186,7 @@ class FakeAuthorizationServer(AuthorizationServerState):
             times: How many answers.
             endpoint: Whose.
         """
-        self._faults[endpoint].slow(seconds, times)
+        self._faults_at(endpoint).slow(seconds, times)
 
     def hold(self, *, endpoint: Endpoint = "token") -> AbstractContextManager[Held]:
         """Hold back the answers of an endpoint while the block is open.
@@ -211,7 +202,7 @@ class FakeAuthorizationServer(AuthorizationServerState):
             ...         await held.arrived()
             ...         held.release()
         """
-        return self._faults[endpoint].hold()
+        return self._faults_at(endpoint).hold()
 
     def answer(self, request: HTTPRequest) -> HTTPResponse:
         """Return the answer to a request, without faults and without an API function.
@@ -329,6 +320,10 @@ class FakeAuthorizationServer(AuthorizationServerState):
             )
             session: AsyncTokenSession[httpx.Response] = AsyncTokenSession(**settings)
             yield await stack.enter_async_context(session)
+
+    def _faults_at(self, endpoint: Endpoint) -> Faults:
+        checked_endpoint(endpoint)
+        return self._faults[endpoint]
 
     def _endpoint_of(self, request: HTTPRequest) -> Endpoint | None:
         """Return which endpoint of the authorization server a request is for; None for the API."""

@@ -1,6 +1,5 @@
 """What the fake authorization server knows: its settings, its tokens, what came to it."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -28,7 +27,7 @@ from oauthkit.testing.further_grants import FURTHER_GRANTS
 from oauthkit.testing.granting import Desk, FurtherGrant
 from oauthkit.testing.id_tokens import LIFE, Draft, Edit, SigningKeys, drafted, left_half
 from oauthkit.testing.ledger import Family, Ledger
-from oauthkit.testing.records import APIRequest, EndpointRequest, TokenRequest
+from oauthkit.testing.records import APIRequest, EndpointRequests, TokenRequest
 from oauthkit.testing.settings import Settings
 from oauthkit.testing.token_request import Asked, Dialect
 
@@ -36,6 +35,11 @@ _TLS: Final[Mapping[str | None, type[TLSClientAuth]]] = {
     "tls_client_auth": TLSClientAuth,
     "self_signed_tls_client_auth": SelfSignedTLSClientAuth,
 }
+
+
+def _names(people: Sequence[str]) -> tuple[str, ...]:
+    """Return who there is; a text alone is one name, and not its letters."""
+    return (people,) if isinstance(people, str) else tuple(people)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -47,7 +51,7 @@ class AuthorizationServerState(Settings):
     issuer: str = "https://auth.example"
     metadata: Mapping[str, object] = attrs.field(factory=dict[str, object])
     authenticated_at: float | None = None
-    people: Sequence[str] = ()
+    people: Sequence[str] = attrs.field(default=(), converter=_names)
     dialect: Dialect = attrs.field(default=RFC_6749, on_setattr=attrs.setters.frozen)
     claims: Mapping[str, object] = attrs.field(factory=dict[str, object])
     keys: SigningKeys = attrs.field(factory=SigningKeys)
@@ -61,8 +65,8 @@ class AuthorizationServerState(Settings):
         factory=list[TokenRequest], init=False, repr=False
     )
     metadata_requests: list[float] = attrs.field(factory=list[float], init=False, repr=False)
-    endpoint_requests: defaultdict[str, list[EndpointRequest]] = attrs.field(
-        factory=lambda: defaultdict[str, list[EndpointRequest]](list), init=False, repr=False
+    endpoint_requests: EndpointRequests = attrs.field(
+        factory=EndpointRequests, init=False, repr=False
     )
     api_requests: list[APIRequest] = attrs.field(factory=list[APIRequest], init=False, repr=False)
     _assertions: ClientAssertions = attrs.field(factory=ClientAssertions, init=False, repr=False)

@@ -1,9 +1,13 @@
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
 import oauthkit.testing
+from oauthkit.testing import FakeAuthorizationServer
 
 ABSENT = ("aiohttp", "httpx2", "pytest", "redis", "respx", "starlette", "trio", "uvicorn")
 
@@ -41,3 +45,26 @@ def test_settings_show_no_secrets() -> None:
     fake = oauthkit.testing.FakeAuthorizationServer(client_secret="canary-1", password="canary-2")
     systems = oauthkit.testing.DocumentedSystems(client_secret="canary-3", password="canary-4")
     assert "canary" not in repr(fake) + repr(systems)
+
+
+@pytest.mark.parametrize("name", ["revok", "token"])
+def test_requests_to_what_is_no_further_endpoint_are_an_error_and_not_none(name: str) -> None:
+    fake = FakeAuthorizationServer()
+
+    assert fake.endpoint_requests["revoke"] == []
+    with pytest.raises(KeyError, match="token_requests" if name == "token" else "revoke, "):
+        assert not fake.endpoint_requests[name]
+
+
+def test_a_fault_at_what_is_no_endpoint_names_those_that_there_are() -> None:
+    fake = FakeAuthorizationServer()
+    faults: tuple[Callable[..., Any], ...] = (
+        fake.fail_next,
+        fake.lose_next_answer,
+        partial(fake.slow_next, 1),
+        fake.hold,
+    )
+
+    for order in faults:
+        with pytest.raises(KeyError, match="'revok'; there are token, authorize, "):
+            order(endpoint="revok")

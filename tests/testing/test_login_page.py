@@ -75,6 +75,15 @@ async def test_a_login_without_a_page_is_of_who_logged_in_last() -> None:
     assert result.identity.subject == "bob"
 
 
+async def test_a_person_may_come_alone() -> None:
+    fake = FakeAuthorizationServer(people="ada")
+    async with browser(fake) as http:
+        page = await http.get(begun(fake).url)
+
+    assert page.text.count("<option>") == 1
+    assert "<option>ada</option>" in page.text
+
+
 async def test_a_person_may_refuse() -> None:
     fake = FakeAuthorizationServer(people=("ada",))
     login = begun(fake)
