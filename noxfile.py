@@ -201,12 +201,16 @@ def package(session: nox.Session) -> None:
     modules.add("oauthkit/py.typed")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (metadata,) = {name for name in archive.namelist() if name.endswith("dist-info/METADATA")}
+        page = archive.read(metadata).decode()
     if held != modules:
         session.error(f"the wheel and oauthkit/ differ in {sorted(held ^ modules)}")
+    if lost := re.findall(r"\]\((?!https:|#)[^)]+\)", page):
+        session.error(f"links of the README lead nowhere at the package index: {lost}")
     with tarfile.open(sdist) as archive:
         top = {name.split("/")[1] for name in archive.getnames()}
     expected = {".github", "oauthkit", "tests", "docs", "noxfile.py", "pyproject.toml", "PKG-INFO"}
-    expected |= {"README.md", "CHANGELOG.md", "LICENSE", ".gitignore"}
+    expected |= {"README.md", "CHANGELOG.md", "LICENSE", ".gitignore", "hatch_build.py"}
     if top - {"docs"} != expected - {"docs"}:
         session.error(f"the sdist and what it should hold differ in {sorted(top ^ expected)}")
     install_wheel(session)
