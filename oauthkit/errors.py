@@ -290,7 +290,7 @@ class StoreError(OAuthKitError):
 
 
 class LeaseLost(StoreError):  # noqa: N818 - an expected turn of events, named as what happened
-    """A save was refused: the lease had run out, or the token was deleted meanwhile."""
+    """A save was refused: another had the lease since, or a login or logout came in between."""
 
 
 class LeaseTaken(StoreError):  # noqa: N818 - likewise
