@@ -41,6 +41,8 @@ class LeaseContract(ABC):
     def open(self, *, lease_seconds: float) -> AbstractAsyncContextManager[TokenStore]:
         """Return what opens the store under test; it is empty when a test begins.
 
+        A store that nobody has to open is given as `contextlib.nullcontext(store)`.
+
         Args:
             lease_seconds: How long its leases are to live.
         """
