@@ -97,8 +97,7 @@ class EndpointRequests(dict[str, list[EndpointRequest]]):
         if name in _ELSEWHERE:
             message = f"what came to {name} is in {_ELSEWHERE[name]}"
             raise KeyError(message)
-        self[checked_endpoint(name)] = requests = []
-        return requests
+        return self.setdefault(checked_endpoint(name), [])
 
 
 def checked_endpoint(name: str) -> str:
