@@ -413,7 +413,7 @@ class AsyncTokenSession(Generic[R]):
         )
         plan = attrs.evolve(own.plan, key=key, grant=grant, initial=None)
         performer = attrs.evolve(own.performer, plan=plan)
-        shared.performer, shared.family = performer, own.completion
+        shared.plan, shared.family = plan, own.completion
         derived = copy.copy(self)
         derived._take_key(key, TokenSource(performer, shared, own.completion))  # noqa: SLF001
         return derived

@@ -53,7 +53,8 @@ class Keeping:
             if not self._is_due(token):
                 token.see_next_use()
                 continue
-            source = TokenSource(token.performer, token, self.own.completion)
+            performer = attrs.evolve(self.own.performer, plan=token.plan)
+            source = TokenSource(performer, token, self.own.completion)
             if self._may_begin(source) and token.take_need():
                 self._begin(source)
 

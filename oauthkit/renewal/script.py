@@ -429,10 +429,11 @@ class Script:
             pause = growing_pause(saves, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
             yield from self._do(Pause(Wait(0.0, pause)))
         unsaved = self.state.unsaved
+        if unsaved is None:  # a login or logout in this process came while the save was answered
+            raise _LookAgainError
         self.state.publish()
         self.state.saved()
-        if unsaved is not None:
-            yield from self._tell(unsaved.event)
+        yield from self._tell(unsaved.event)
 
     def _let_go(self, cause: OAuthKitError) -> Part[None]:
         """Let who waits go on with the token at hand, and know that the store has not got it."""

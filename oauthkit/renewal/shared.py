@@ -6,7 +6,8 @@ every web request have in common.
 
 import threading
 from collections import OrderedDict
-from itertools import islice
+from collections.abc import Iterator
+from itertools import count, islice
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -20,10 +21,12 @@ from oauthkit.protocol.token import Token
 from oauthkit.renewal.event_loop import current_loop
 from oauthkit.renewal.latch import Latch
 from oauthkit.renewal.script import Wish
+from oauthkit.renewal.spent import SpentRights
 from oauthkit.renewal.state import HeldToken, TokenState
 from oauthkit.stores.base import TokenStore
 
 _FORGOTTEN_AT_ONCE: Final = 2
+_SPARE: Final = 64
 
 _ANYBODYS: Final = Binding()
 
@@ -91,8 +94,8 @@ class SharedToken:
         watched: The token whose next use will be seen: one of a fresh token leaves no trace else.
         kept: The token whose renewal was begun for a use, and has not led to another one yet.
         offering: The event loop in which the store is offered what it has not taken.
-        performer: Of the session that `for_key` made last for this key: it knows the server and the
-            grant, for who renews ahead.
+        plan: Of the session that `for_key` made last for this key: it knows the grant, for who
+            renews ahead. It refers to no store: what is known of one would keep it for ever.
         family: What the sessions have in common that `for_key` made of one session, and that one.
     """
 
@@ -102,7 +105,7 @@ class SharedToken:
     watched: HeldToken | None = None
     kept: Token | None = None
     offering: object = None
-    performer: Any = None
+    plan: Any = None
     family: object = None
 
     @property
@@ -165,6 +168,8 @@ class SharedTokens:
         # What was forgotten while a session still uses it is found again: a key has one state.
         self._alive: WeakValueDictionary[_Name, SharedToken] = WeakValueDictionary()
         self._bindings: dict[Binding, int] = {}
+        self._last = count()
+        self._numbers: dict[str, tuple[int, ...]] = {}  # with which a key is alive
         self._mutex = threading.Lock()  # sessions in several threads may share a store
 
     def of(
@@ -179,28 +184,52 @@ class SharedTokens:
             binding: Whose tokens are wanted there.
         """
         with self._mutex:
-            name = key, self._bindings.setdefault(binding, len(self._bindings))
+            number = self._bindings.get(binding)
+            if number is None:
+                number = self._bindings[binding] = next(self._last)
+            name = key, number
             shared = self._tokens.get(name)
             if shared is None:
                 self._forget_expired(clock.monotonic())
-                shared = self._alive.get(name) or self._unknown(key)
-                self._tokens[name] = self._alive[name] = shared
+                shared = self._alive.get(name) or self._unknown(name)
+                self._tokens[name] = shared
                 self._forget_oldest(len(self._tokens) - capacity, but=name)
             else:
                 shared.used = True
                 self._tokens.move_to_end(name)
             return shared
 
-    def _unknown(self, key: str) -> SharedToken:
+    def _unknown(self, name: _Name) -> SharedToken:
         """Return a key's token of which nothing is known but the rights that were spent there.
 
         Those are spent for every session, whatever it calls the server.
         """
-        for number in range(len(self._bindings)):
-            other = self._alive.get((key, number))
-            if other is not None:
-                return SharedToken(TokenState(spent=other.state.spent))
-        return SharedToken()
+        key, number = name
+        others = dict(self._of_key(key))
+        spent = next((other.state.spent for other in others.values()), SpentRights())
+        shared = self._alive[name] = SharedToken(TokenState(spent=spent))
+        self._numbers[key] = (*others, number)
+        if max(len(self._numbers), len(self._bindings)) > _SPARE + 2 * len(self._alive):
+            self._forget_names()
+        return shared
+
+    def _of_key(self, key: str) -> Iterator[tuple[int, SharedToken]]:
+        """Yield what is alive of a key, by the numbers of whom it is used for."""
+        for number in self._numbers.get(key, ()):
+            shared = self._alive.get((key, number))
+            if shared is not None:
+                yield number, shared
+
+    def _forget_names(self) -> None:
+        """Forget how keys, servers and clients are called of which nothing is alive."""
+        numbers = dict[str, tuple[int, ...]]()
+        for key, number in list(self._alive):
+            numbers[key] = (*numbers.get(key, ()), number)
+        alive = {number for of_key in numbers.values() for number in of_key}
+        self._numbers = numbers
+        self._bindings = {
+            binding: number for binding, number in self._bindings.items() if number in alive
+        }
 
     def _forget_oldest(self, surplus: int, *, but: _Name) -> None:
         idle = (name for name, shared in self._tokens.items() if name != but and shared.idle)
@@ -223,17 +252,14 @@ class SharedTokens:
 
     def forget(self, key: str, /) -> None:
         """Look at the store before the token of this key is used again."""
-        for number in range(len(self._bindings)):
-            shared = self._alive.get((key, number))
-            if shared is not None:
-                shared.state.forget()
+        for _, shared in self._of_key(key):
+            shared.state.forget()
 
     def in_use(self, key: str, /) -> bool:
         """Tell whether a call came for a key since this was asked last."""
         used = False
-        for number in range(len(self._bindings)):
-            shared = self._tokens.get((key, number))
-            if shared is not None:
+        for number, shared in self._of_key(key):
+            if (key, number) in self._tokens:
                 used = shared.take_use() or used
                 shared.see_next_use()
         return used

@@ -173,11 +173,11 @@ class TokenSource:
 
     # Who waits for what
 
-    def _at_hand(self) -> Handed | None:
+    def _at_hand(self, *, looked: bool = False) -> Handed | None:
         """Return the token at hand if it can be used without waiting, and see to its renewal."""
         held, now = self.state.held, self.clock.monotonic()
         renewing = self.shared.renewal_here() is not None
-        step = self.state.step(now, renewing=renewing)
+        step = self.state.step(now, renewing=renewing, looked=looked)
         if step is Step.WAIT or held is None:
             return None
         if step is Step.USE_AND_RENEW:
@@ -230,7 +230,8 @@ class TokenSource:
             if usable is not None and not renewal.told and usable.token != rejected:
                 return Handed(usable)
             raise for_another(renewal.error)
-        handed = self._at_hand()
+        # Whatever `recheck` is, one look is enough for who has waited for it.
+        handed = self._at_hand(looked=renewal.held is not None)
         if handed is None or not renewal.fetched or renewal.held is None:
             return handed
         return attrs.evolve(handed, fetched=handed.held.token == renewal.held.token)

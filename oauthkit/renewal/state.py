@@ -258,14 +258,15 @@ class TokenState:
 
     # What is so
 
-    def step(self, now: float, *, renewing: bool = False) -> Step:
+    def step(self, now: float, *, renewing: bool = False, looked: bool = False) -> Step:
         """Return what a call does that wants the token.
 
         Args:
             now: Seconds on the monotonic clock.
             renewing: Whether a renewal is on its way.
+            looked: Whether the call has waited for a look at the store, however long ago that was.
         """
-        condition = self.condition(now)
+        condition = self.condition(now, looked=looked)
         if condition is Condition.REJECTED:
             return Step.USE if not renewing and self._is_futile(now) else Step.WAIT
         if condition in _USELESS or self.in_doubt:
@@ -274,11 +275,12 @@ class TokenState:
             return Step.USE
         return Step.WAIT if condition is Condition.UNCHECKED else Step.USE_AND_RENEW
 
-    def condition(self, now: float) -> Condition:
+    def condition(self, now: float, *, looked: bool = False) -> Condition:
         """Return the state in a word.
 
         Args:
             now: Seconds on the monotonic clock.
+            looked: Whether the store was looked at for who asks.
         """
         held = self.held
         if held is None:
@@ -287,7 +289,7 @@ class TokenState:
             return Condition.REJECTED
         if now >= held.expires_at:
             return Condition.EXPIRED
-        if now >= held.checked_until:
+        if now >= held.checked_until and not looked:
             return Condition.UNCHECKED
         return Condition.DUE if now >= held.stale_at else Condition.FRESH
 

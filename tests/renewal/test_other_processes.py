@@ -14,6 +14,7 @@ from oauthkit import (
     LeaseLost,
     MemoryStore,
     ReauthorizationRequired,
+    RenewalPolicy,
     ResponseError,
     StoreError,
     Token,
@@ -101,6 +102,24 @@ async def test_a_login_of_another_process_is_noticed_after_the_recheck() -> None
         assert await session.token() == first
         fake.advance(0.2)
         assert await session.token() == second
+
+
+async def test_the_store_may_be_looked_at_for_every_use() -> None:
+    fake, store = FakeAuthorizationServer(expires_in=100), ShakyStore()
+    first = await stored(fake, store, expired=False)
+    async with crowd(fake, store, policy=RenewalPolicy(recheck=0.0, jitter=0.0)) as session:
+        assert [await session.token() for _ in range(3)] == [first] * 3
+        assert store.calls == ["load"] * 3
+        fake.advance(80)
+        assert await session.token() == first  # it is renewed beside
+        await session.settled()
+        second = await session.token()
+        assert second != first
+        third = fake.issue()
+        store._rows["k"].token = third
+        assert await session.token() == third
+        assert await session.renew() != third
+    assert len(fake.token_requests) == 2
 
 
 async def test_a_login_of_this_process_is_noticed_at_once() -> None:

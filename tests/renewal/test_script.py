@@ -1080,17 +1080,33 @@ def test_an_answer_that_the_store_did_not_take_is_no_reason_to_ask_again() -> No
     assert telling.error is AWAY
 
 
-def test_what_a_login_in_this_process_overtook_during_its_save_is_told_to_nobody() -> None:
+@pytest.mark.parametrize("at_hand", [None, OLD])
+def test_what_a_login_in_this_process_overtook_during_its_save_is_told_to_nobody(
+    at_hand: Token | None,
+) -> None:
+    """And the login is looked at: neither what was got for the old one is used, nor that itself."""
+    login = attrs.evolve(NEW, access_token="a9", refresh_token="r9")
     state = TokenState()
+    if at_hand is not None:
+        state.adopt(at_hand, POLICY, moment(0.0), recheck=5.0)
     plan = Plan(key="k", grant=None, policy=POLICY, recheck=5.0)
-    part = Script(state, plan, Wish(), moment(0.0)).run()
+    part = Script(state, plan, Wish(unwanted=OLD.access_token), moment(0.0)).run()
     effect: Any = next(part)
     for kind, outcome in (*BEGUN, ASKED):
         assert isinstance(effect, kind)
         effect = part.send((outcome, moment(0.0)))
     assert effect == Save(NEW)
     state.forget()
-    assert isinstance(part.send((Done(), moment(0.0))), GiveBack)
+    line = ((Done(), GiveBack), (Done(), Look), (Stored(login), Tell))
+    for outcome, kind in line:
+        effect = part.send((outcome, moment(0.0)))
+        assert isinstance(effect, kind)
+    assert effect == Tell(TokenAdopted(key="k"))
+    with pytest.raises(StopIteration) as end:
+        part.send((Done(), moment(0.0)))
+    assert end.value.value == Ended(state.held)
+    assert state.held is not None
+    assert state.held.token == login
 
 
 # Another server's token, or another client's

@@ -1,7 +1,8 @@
 """What the sessions over one store share, by itself: who waits, who is forgotten, who was used."""
 
 import math
-from typing import Final
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import anyio
 import pytest
@@ -237,3 +238,49 @@ def test_a_key_is_in_use_if_any_of_them_was_used() -> None:
         assert [shared.used for shared in both] == [False, False]
     assert not kept.tokens.in_use("k")
     assert [shared.watched for shared in both] == [shared.state.held for shared in both]
+
+
+def test_servers_and_clients_that_are_gone_leave_nothing_behind() -> None:
+    kept = Kept(capacity=10)
+    for number in range(1000):
+        kept.tokens_of(f"https://{number}.example")
+    for number in range(1000):
+        kept.of(f"key {number}")
+    assert len(kept.keys) == 10
+    assert len(kept.tokens._bindings) < 100
+    assert len(kept.tokens._numbers) < 100
+
+
+def test_however_many_servers_there_are_a_key_is_asked_for_with_its_own_alone() -> None:
+    class Counted(WeakValueDictionary[tuple[str, int], SharedToken]):
+        looks = 0
+
+        def get(self, name: tuple[str, int], default: Any = None) -> Any:
+            self.looks += 1
+            return super().get(name, default)
+
+    kept = Kept()
+    kept.tokens._alive = alive = Counted()
+    sessions = [
+        kept.tokens.of(
+            f"key {number}", capacity=1000, clock=kept.clock, binding=Binding(str(number))
+        )
+        for number in range(100)
+    ]
+    for number in range(100):
+        kept.tokens.forget(f"key {number}")
+        assert kept.tokens.in_use(f"key {number}")
+    assert alive.looks <= 3 * len(sessions)
+
+
+def test_what_was_spent_is_known_to_who_names_the_server_otherwise_while_a_session_lives() -> None:
+    kept = Kept(capacity=10)
+    ours = kept.tokens_of("https://a.example")
+    ours.state.spend("right")
+    for number in range(1000):  # so that it is forgotten, but for the session that has it
+        kept.tokens.of(
+            f"key {number}", capacity=10, clock=kept.clock, binding=Binding(f"https://{number}")
+        )
+    assert "k" not in kept.keys
+    assert kept.tokens_of("https://b.example").state.is_spent("right")
+    assert kept.tokens_of("https://a.example") is ours

@@ -157,6 +157,25 @@ def test_what_a_call_does_when_the_store_need_not_be_looked_at(
     assert state.step(BOOT + now, renewing=True) is while_renewing
 
 
+@pytest.mark.parametrize(
+    "now, step",
+    [
+        (50, Step.USE),
+        (69, Step.USE),
+        (70, Step.USE_AND_RENEW),
+        (99, Step.USE_AND_RENEW),
+        (100, Step.WAIT),
+    ],
+)
+def test_who_has_waited_for_a_look_at_the_store_waits_for_no_other(now: float, step: Step) -> None:
+    state = state_with(recheck=50.0)
+    assert state.step(BOOT + now, looked=True) is step
+    state.look_before_next_use()
+    assert state.step(BOOT + now, looked=True) is step
+    state.forget()  # after that look, maybe
+    assert state.step(BOOT + now, looked=True) is Step.WAIT
+
+
 def test_without_a_token_a_call_waits() -> None:
     assert TokenState().condition(BOOT) is Condition.NONE
     assert TokenState().step(BOOT) is Step.WAIT

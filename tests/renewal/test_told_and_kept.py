@@ -155,6 +155,20 @@ async def test_what_is_known_of_a_store_ends_with_it() -> None:
     assert states() is None
 
 
+async def test_a_store_whose_keys_were_used_is_kept_by_nobody() -> None:
+    import weakref
+
+    fake, store = FakeAuthorizationServer(), MemoryStore()
+    await stored(fake, store, expired=False)
+    kept = weakref.ref(store)
+    async with fake.session(store=store, key="application") as session:
+        await session.token()
+        await session.for_key("k").renew()
+    del session, store
+    gc.collect()
+    assert kept() is None
+
+
 def test_a_store_that_cannot_be_told_apart_is_refused() -> None:
     @attrs.define
     class Unhashable(MemoryStore):
