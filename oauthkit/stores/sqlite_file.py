@@ -58,6 +58,10 @@ _LASTING: Final = frozenset(
 )
 
 
+_Identity = tuple[int, int]
+"""What tells a file from another one that has its name later."""
+
+
 class SQLiteFile:
     """One process's connection to the file, opened at its first use.
 
@@ -68,7 +72,7 @@ class SQLiteFile:
         """Open nothing yet."""
         self._path = path
         self._mutex = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._open: tuple[sqlite3.Connection, Path, _Identity] | None = None
         self._closed = False
         self._leftover = False  # whether the log may have what was deleted
 
@@ -104,18 +108,22 @@ class SQLiteFile:
         """Close the connection for good."""
         with self._mutex, _store_errors(self._path):
             self._closed = True
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            if self._open is not None:
+                self._open[0].close()
+                self._open = None
 
     def _opened(self) -> sqlite3.Connection:
         if self._closed:
             message = f"the token store {self._path} was closed"
             raise StoreError(message, recovery=Recovery.CHANGE_REQUEST)
-        if self._connection is None:
-            self._connection = _opened(self._path.absolute())
-            self._leftover = not overwritten(self._connection)  # a process may have died before it
-        return self._connection
+        if self._open is None:
+            path = self._path.absolute()
+            connection = _opened(path)
+            self._open = connection, path, _identity(path)
+            self._leftover = not overwritten(connection)  # a process may have died before it
+        connection, path, identity = self._open
+        _check_in_place(path, identity)
+        return connection
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -152,6 +160,27 @@ def overwritten(connection: sqlite3.Connection) -> bool:
     finally:
         connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_SECONDS * 1000)}")
     return not busy
+
+
+def _identity(path: Path) -> _Identity:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _check_in_place(path: Path, opened: _Identity) -> None:
+    """Refuse a file that was moved, deleted or replaced under an open connection.
+
+    SQLite would go on with it, and what is saved there is nobody's: it is gone with this process,
+    and other processes have leases of their own in the file that has the name now.
+    """
+    with suppress(FileNotFoundError):
+        if _identity(path) == opened:
+            return
+    message = (
+        f"the token store {path} was moved, deleted or replaced since this process opened it; put "
+        "it back, or make the store anew (a restart does)"
+    )
+    raise StoreError(message, recovery=Recovery.CHANGE_REQUEST)
 
 
 def _make_blank(path: Path) -> None:

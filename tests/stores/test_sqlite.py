@@ -299,6 +299,30 @@ async def test_a_relative_path_stays_where_it_was_first_used(
     assert (tmp_path / "tokens.db").exists()
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_file_that_was_moved_away_is_not_written_to(path: Path, *, replaced: bool) -> None:
+    """What is saved there would be gone with this process, and others would not see its leases."""
+    async with SQLiteStore(path) as store:
+        await store.save("ada", Token("one"))
+        await anyio.Path(path).rename(path.with_name("moved.db"))
+        if replaced:
+            await saved(path, "another's")
+        for use in (store.load("ada"), store.save("ada", Token("two")), store.delete("ada")):
+            with pytest.raises(StoreError, match="was moved, deleted or replaced") as caught:
+                await use
+            assert caught.value.recovery is Recovery.CHANGE_REQUEST
+
+
+async def test_a_file_that_is_put_back_is_used_on(path: Path) -> None:
+    async with SQLiteStore(path) as store:
+        await store.save("ada", Token("one"))
+        moved = await anyio.Path(path).rename(path.with_name("moved.db"))
+        with pytest.raises(StoreError, match="put it back"):
+            await store.load("ada")
+        await moved.rename(path)
+        assert await store.load("ada") == Token("one")
+
+
 async def test_another_process_has_a_connection_of_its_own(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
