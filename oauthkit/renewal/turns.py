@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
 from typing import Final, Self
+from weakref import WeakValueDictionary
 
 import anyio
 import attrs
@@ -241,16 +242,16 @@ def turns_at(endpoint: str) -> Turns:
     Args:
         endpoint: Its URL.
     """
-    try:
-        lines = _LINES.get()
-    except LookupError:
-        lines = dict[str, Turns]()
+    lines = _LINES.get(None)
+    if lines is None:
+        lines = WeakValueDictionary[str, Turns]()
         _LINES.set(lines)
-    if endpoint not in lines:
-        lines[endpoint] = Turns(endpoint)
-    return lines[endpoint]
+    line = lines.get(endpoint)
+    if line is None:
+        line = lines[endpoint] = Turns(endpoint)
+    return line
 
 
 # One line for one server, whichever sessions ask it; an event loop's own, because who waits in one
-# loop cannot be called from another.
-_LINES: Final[RunVar[dict[str, Turns]]] = RunVar("oauthkit.turns")
+# loop cannot be called from another. It is kept by those who stand in it.
+_LINES: Final[RunVar[WeakValueDictionary[str, Turns]]] = RunVar("oauthkit.turns")

@@ -3,6 +3,7 @@
 import gc
 import inspect
 import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -330,6 +331,19 @@ async def test_one_endpoint_has_one_line_in_an_event_loop() -> None:
     assert here is turns_at(ENDPOINT)
     assert here is not turns_at("https://other.example/token")
     assert here is not await anyio.to_thread.run_sync(anyio.run, elsewhere)
+
+
+async def test_a_line_in_which_nobody_stands_is_kept_by_nobody() -> None:
+    """A process may ask thousands of servers, one after the other."""
+    fake = FakeAuthorizationServer()
+    async with fake.session() as session:
+        await session.token()
+    gc.collect()
+    line = weakref.ref(turns_at(fake.server.token_endpoint))
+    assert line() is None
+    turn = turns_at(ENDPOINT).turn(1, patience=1.0)
+    gc.collect()
+    assert turns_at(ENDPOINT) is turn._turns
 
 
 class Counted:
