@@ -5,13 +5,24 @@ server and no class of a user's own can make one series of a metric after the ot
 """
 
 import logging
+from contextlib import suppress
 from typing import Any, Final
 
 from oauthkit.errors import ConfigurationError, ErrorResponse, OAuthKitError, Recovery
 from oauthkit.protocol.messages import Origin
 
-LOGGER: Final = logging.getLogger("oauthkit")
-LOGGER.addHandler(logging.NullHandler())
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """The log; what a handler or a filter of the user's raises stops nothing that is on its way."""
+
+    def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
+        """Write a record."""
+        with suppress(Exception):  # who is to be told has failed: `Handler.handleError` is for that
+            self.logger.log(level, msg, *args, stacklevel=2, **options)
+
+
+LOGGER: Final = _Log(logging.getLogger("oauthkit"))
+LOGGER.logger.addHandler(logging.NullHandler())
 
 OTHER: Final = "_OTHER"
 """What OpenTelemetry calls a value that is none of the known ones."""

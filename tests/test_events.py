@@ -1,5 +1,6 @@
 import ast
 import logging
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import attrs
 import pytest
 
 import oauthkit
-from oauthkit.errors import ErrorResponse, InvalidClient, StoreError
+from oauthkit.errors import ErrorResponse, InvalidClient, ResponseError, StoreError
 from oauthkit.events import (
     LONGEST_LINE,
     Event,
@@ -64,6 +65,44 @@ def test_a_hook_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> Non
     emit(FAILED, hook)
     assert caplog.records[-1].levelno == logging.ERROR
     assert "RenewalFailed" in caplog.text
+
+
+class Raising(logging.Handler):
+    """A handler of a user's that handles no error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ZeroDivisionError(record.funcName)
+
+
+@pytest.fixture
+def raising() -> Generator[None]:
+    log, handler = logging.getLogger("oauthkit"), Raising(logging.WARNING)
+    log.addHandler(handler)
+    yield
+    log.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("raising")
+async def test_a_handler_of_the_log_that_fails_harms_nobody() -> None:
+    """A renewal goes on, and on trio the whole program, which it ran beside."""
+    fake, heard = FakeAuthorizationServer(), list[Event]()
+    async with fake.session(on_event=heard.append) as session:
+        fake.fail_next(500)
+        with pytest.raises(ResponseError):
+            await session.token()
+        fake.advance(10)
+        await session.token()
+    assert [type(event) for event in heard] == [RenewalFailed, TokenRenewed]
+
+
+def test_a_record_says_where_it_was_written(caplog: pytest.LogCaptureFixture) -> None:
+    def hook(event: Event) -> None:
+        raise ZeroDivisionError
+
+    emit(FAILED, hook)
+    assert [(record.filename, record.funcName) for record in caplog.records] == [
+        ("events.py", "emit")
+    ] * 2
 
 
 @pytest.mark.parametrize(

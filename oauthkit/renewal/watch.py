@@ -276,9 +276,11 @@ class Job(Guard):
             line.leave()
         del self.family[self.done]
         self._watch.leave(self)
-        self.ended(self)
-        self.idle.set()
-        self.done.set()
+        try:
+            self.ended(self)
+        finally:  # whatever a hook of the user's raises there, nobody waits for ever
+            self.idle.set()
+            self.done.set()
 
     async def pace(self) -> None:
         """Wait for one's turn to begin something."""

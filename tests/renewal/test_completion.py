@@ -308,6 +308,22 @@ async def some_turns() -> None:
 
 
 @ASYNCIO
+async def test_what_is_raised_at_the_end_of_work_leaves_nobody_waiting() -> None:
+    """As by a hook of a user's that is told of the end."""
+
+    def ended(_: Guard) -> None:
+        raise asyncio.CancelledError
+
+    completion, job = Completion(), Job()
+    done = completion.start(job.work, ended)
+    job.may_end.set()
+    with anyio.fail_after(5):
+        await completion.drain()
+        await done.wait()
+        await completion.finish()
+
+
+@ASYNCIO
 async def test_work_that_was_cancelled_before_it_began_has_an_end_too() -> None:
     """AT-78: a framework that cancels every task must leave nobody waiting for ever."""
     job, completion = Job(), Completion()
