@@ -26,6 +26,7 @@ from oauthkit.renewal.state import HeldToken, TokenState
 from oauthkit.stores.base import TokenStore
 
 _FORGOTTEN_AT_ONCE: Final = 2
+_LOOKED_AT: Final = 8
 _SPARE: Final = 64
 
 _ANYBODYS: Final = Binding()
@@ -232,9 +233,14 @@ class SharedTokens:
         }
 
     def _forget_oldest(self, surplus: int, *, but: _Name) -> None:
-        idle = (name for name, shared in self._tokens.items() if name != but and shared.idle)
-        for name in list(islice(idle, max(surplus, 0))):
-            del self._tokens[name]
+        """Make room; of those at work, which stay, no call looks at more than a few."""
+        looks = _LOOKED_AT if surplus > 0 else 0
+        for name, shared in list(islice(self._tokens.items(), looks)):
+            if not shared.idle:
+                self._tokens.move_to_end(name)
+            elif surplus > 0 and name != but:
+                del self._tokens[name]
+                surplus -= 1
 
     def _forget_expired(self, now: float) -> None:
         """Forget some of what is unused for longest, if it is of no use: more than there comes."""
