@@ -1097,10 +1097,10 @@ def test_what_a_login_in_this_process_overtook_during_its_save_is_told_to_nobody
         effect = part.send((outcome, moment(0.0)))
     assert effect == Save(NEW)
     state.forget()
-    line = ((Done(), GiveBack), (Done(), Look), (Stored(login), Tell))
-    for outcome, kind in line:
-        effect = part.send((outcome, moment(0.0)))
-        assert isinstance(effect, kind)
+    rest: list[Any] = [(Done(), GiveBack), (Done(), Look), (Stored(login), Tell)]
+    for came, wanted in rest:
+        effect = part.send((came, moment(0.0)))
+        assert isinstance(effect, wanted)
     assert effect == Tell(TokenAdopted(key="k"))
     with pytest.raises(StopIteration) as end:
         part.send((Done(), moment(0.0)))

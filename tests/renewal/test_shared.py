@@ -276,9 +276,9 @@ def test_however_many_servers_there_are_a_key_is_asked_for_with_its_own_alone() 
     class Counted(WeakValueDictionary[tuple[str, int], SharedToken]):
         looks = 0
 
-        def get(self, name: tuple[str, int], default: Any = None) -> Any:
+        def get(self, key: tuple[str, int], default: Any = None) -> Any:
             self.looks += 1
-            return super().get(name, default)
+            return super().get(key, default)
 
     kept = Kept()
     kept.tokens._alive = alive = Counted()
@@ -303,5 +303,6 @@ def test_what_was_spent_is_known_to_who_names_the_server_otherwise_while_a_sessi
             f"key {number}", capacity=10, clock=kept.clock, binding=Binding(f"https://{number}")
         )
     assert "k" not in kept.keys
+    assert not kept.tokens.in_use("k")
     assert kept.tokens_of("https://b.example").state.is_spent("right")
     assert kept.tokens_of("https://a.example") is ours
