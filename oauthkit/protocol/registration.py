@@ -323,9 +323,16 @@ def _check_there(response: HTTPResponse, secrets: Collection[str]) -> None:
 
 
 def _following(made: R, previous: Registration | None) -> R:
-    """Return a registration with what goes on where the answer was silent."""
+    """Return a registration with what goes on where the answer was silent.
+
+    Raises:
+        ValueError: It is that of another client.
+    """
     if previous is None:
         return made
+    if made.client_id != previous.client_id:
+        message = "the answer is about another client than was asked about (RFC 7592 §2)"
+        raise ValueError(message)
     carried: dict[str, Any] = {}
     if made.registration_access_token is None:
         carried["registration_access_token"] = previous.registration_access_token

@@ -327,6 +327,12 @@ def test_what_an_answer_leaves_out_goes_on() -> None:
     assert public.client_secret is None
 
 
+def test_an_answer_about_another_client_takes_the_place_of_none() -> None:
+    """DC-12: whoever keeps it has lost the client, and the secret goes with no other."""
+    with pytest.raises(ResponseError, match="another client"):
+        answer(KEPT | {"client_id": "other"}, 200, previous=answer(KEPT))
+
+
 def test_an_update_says_everything_but_what_the_server_says() -> None:
     """DC-13."""
     client = answer(KEPT)
