@@ -1210,6 +1210,23 @@ async def test_a_visit_is_of_one_server_and_one_client(world: World) -> None:
     assert await browser.key() is not None
 
 
+async def test_servers_without_a_name_are_told_apart_by_where_they_are() -> None:
+    """AT-08."""
+    fake = FakeAuthorizationServer()
+    server = attrs.evolve(
+        fake.server, issuer=None, authorization_response_iss_parameter_supported=False
+    )
+    other = attrs.evolve(server, token_endpoint="https://other.example/token")
+    async with new_world(fake, scope="read", session={"server": server}) as world:
+        browser = await world.logged_in()
+        assert await browser.key() is not None
+        async with fake.session(
+            store=world.store, key="application", grant=None, server=other
+        ) as session:
+            browser.flow = new_flow(fake, session, scope="read")
+            assert await browser.key() is None
+
+
 @pytest.mark.parametrize(
     "setting, words",
     [

@@ -185,6 +185,7 @@ def test_a_token_of_the_future_is_refused(name: str, ahead: float) -> None:
 def test_the_end_of_time_is_a_number(ends: float) -> None:
     """AT-55."""
     assert checked(exp=ends).expires_at == 1e11
+    assert checked(auth_time=int(-ends)).auth_time == -1e11
 
 
 # The nonce
@@ -354,6 +355,7 @@ def test_a_refreshed_id_token_goes_on_with_the_first() -> None:
     """OC-29."""
     assert refreshed({}).expires_at == NOW + 360
     assert refreshed({}, nonce="nonce-1").subject == "ada"
+    assert refreshed({}, iat=NOW).subject == "ada"  # within the same second
     assert refreshed({"auth_time": NOW - 9}, auth_time=NOW - 9).auth_time == NOW - 9
     assert refreshed({"auth_time": NOW - 9}).auth_time is None
     assert refreshed({}, auth_time=NOW - 9, aud=["client"]).auth_time == NOW - 9
