@@ -18,6 +18,7 @@ from oauthkit import (
     ConfigurationError,
     Discovered,
     InvalidClient,
+    MemoryLogoutIndex,
     MemorySingleUseStore,
     MemoryStore,
     ReauthorizationRequired,
@@ -191,12 +192,16 @@ async def test_a_login_has_nothing_revoked_that_may_be_its_own(
     scope: str, person: str, revoked: int
 ) -> None:
     """Many servers have one right for all logins of somebody, and end it with each token of it."""
-    async with new_world(scope=scope) as world:
+    index = MemoryLogoutIndex(clock=lambda: 0.0)
+    async with new_world(scope=scope, logout_index=index) as world:
         browser = await world.logged_in()
         begun = await browser.start()
         await browser.finish(world.fake.authorize(str(begun.location), person=person))
 
-        assert await browser.key() is not None
+        key = await browser.key()
+        assert key is not None
+        known = [await index.find(issuer=world.fake.issuer, subject=s) for s in ("ada", "eve")]
+        assert frozenset().union(*known) == ({key} if "openid" in scope else set())
         asked = world.fake.endpoint_requests.get("revoke", [])
         assert len(asked) == (revoked if "openid" in scope else 0)
 
@@ -909,6 +914,22 @@ async def test_a_server_announces_a_logout(world: World) -> None:
     assert (reply.status, reply.fields) == (200, (("cache-control", "no-store"),))
     assert await browser.key() is None
     assert (await announce(other, known)).status == 400
+
+
+async def test_a_server_announces_the_end_of_one_session_alone() -> None:
+    """BL-02: of somebody who has two."""
+    names = iter(["phone", "laptop"])
+
+    def edit(draft: Draft) -> None:
+        draft.claims["sid"] = next(names)
+
+    async with new_world(FakeAuthorizationServer(edit_id_token=edit)) as world:
+        phone, laptop = [await world.logged_in() for _ in range(2)]
+
+        await announce(laptop, world.fake.logout_token("ada", "phone"))
+
+        assert await phone.key() is None
+        assert await laptop.key() is not None
 
 
 @pytest.mark.parametrize("session_id", ["", 7, None], ids=str)
