@@ -58,12 +58,12 @@ def test_requests_to_what_is_no_further_endpoint_are_an_error_and_not_none(name:
 
 def test_a_fault_at_what_is_no_endpoint_names_those_that_there_are() -> None:
     fake = FakeAuthorizationServer()
-    faults: tuple[Callable[..., Any], ...] = (
+    faults: list[Callable[..., Any]] = [
         fake.fail_next,
         fake.lose_next_answer,
         partial(fake.slow_next, 1),
         fake.hold,
-    )
+    ]
 
     for order in faults:
         with pytest.raises(KeyError, match="'revok'; there are token, authorize, "):
