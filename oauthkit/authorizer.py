@@ -123,6 +123,12 @@ class Authorizer:
         Raises:
             ConfigurationError: It may not; nothing was sent.
         """
+        if url.startswith("/") and not url.startswith("//"):
+            message = (
+                "the URL has no host, and there is no base_url= that it could be relative to; give "
+                "the session a base_url=, or the call an absolute https:// URL"
+            )
+            raise ConfigurationError(message)
         origin = Origin.of(url)
         if origin in self.origins:
             if self.lent and _leads_on(origin, self.origins):

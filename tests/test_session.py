@@ -123,6 +123,15 @@ async def test_the_sessions_base_url_comes_before_a_relative_one(
     assert {request.url for request in fake.api_requests} == ({expected} if expected else set())
 
 
+@pytest.mark.parametrize("url", ["/report", "report"])
+async def test_a_relative_url_without_a_base_is_told_what_it_needs(url: str) -> None:
+    fake = FakeAuthorizationServer()
+    async with fake.session(base_url=None) as session:
+        with pytest.raises(ConfigurationError, match="the session a base_url="):
+            await session.get(url)
+    assert not fake.api_requests
+
+
 async def test_the_clients_own_base_url_is_used_where_the_session_has_none() -> None:
     fake = FakeAuthorizationServer()
     transport = fake.transport()

@@ -23,6 +23,9 @@ from oauthkit.protocol.server import AuthorizationServer
 AcceptIssuer = Callable[[str], bool]
 """Tells whether another issuer is as good as the one that was named."""
 
+_DOCUMENT: Final = re.compile(
+    r"/\.well-known/(?:openid-configuration|oauth-authorization-server)(?=/|\Z)"
+)
 _JSON: Final = {"content-type": "application/json"}
 _ELSEWHERE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _MAX_AGE: Final = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,9})", re.ASCII | re.IGNORECASE)
@@ -43,9 +46,15 @@ def check_issuer(issuer: str) -> str:
 
     Raises:
         ConfigurationError: It is no https URL (http for this machine), or has a query, a fragment
-            or credentials in it.
+            or credentials in it; or it is the address of a metadata document.
     """
     check_endpoint(issuer, name="issuer")
+    if (named := _DOCUMENT.sub("", issuer)) != issuer:
+        message = (
+            "issuer is the address of a metadata document; the issuer is "
+            f"{printable(named, 200)!r} as a rule, and the document says it (RFC 8414 §2)"
+        )
+        raise ConfigurationError(message)
     if "?" in issuer:
         message = "issuer has a query (?…), which RFC 8414 §2 forbids; leave it out"
         raise ConfigurationError(message)

@@ -181,6 +181,19 @@ def test_what_may_not_be_an_issuer_is_refused(issuer: str) -> None:
     assert "pass" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "address, issuer",
+    [
+        ("https://a.example/x/.well-known/openid-configuration", "https://a.example/x"),
+        ("https://a.example/.well-known/openid-configuration", "https://a.example"),
+        ("https://a.example/.well-known/oauth-authorization-server/x", "https://a.example/x"),
+    ],
+)
+def test_the_address_of_a_document_is_told_from_its_issuer(address: str, issuer: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"the issuer is '{issuer}' as a rule"):
+        check_issuer(address)
+
+
 @pytest.mark.parametrize("issuer", ["https://auth.example/", "http://127.0.0.1:8000/realms/a"])
 def test_an_issuer_stays_as_it_was_written(issuer: str) -> None:
     assert check_issuer(issuer) == issuer
