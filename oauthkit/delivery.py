@@ -7,7 +7,7 @@ by the class of the error where that is sure, and believed everywhere else.
 
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import IPv6Address, ip_address
@@ -33,13 +33,20 @@ _BEFORE_SENDING_IN_AIOHTTP: Final = frozenset(
 )
 _CLOSED: Final = ("client has been closed", "Session is closed", "Connector is closed")
 _LOOP_CLOSED: Final = "Event loop is closed"
-_OF_ANOTHER_LOOP: Final = (
-    "bound to a different event loop",
-    "attached to a different loop",
+_OF_NO_LOOP: Final = (
     "no running event loop",
     "Timeout context manager should be used inside a task",
     "must be called from async context",
 )
+_OF_ANOTHER_LOOP: Final = (
+    *_OF_NO_LOOP,
+    "bound to a different event loop",
+    "attached to a different loop",
+)
+_NO_PLACE: Final = ("'idna' codec", "port must be 0-65535", "Cannot combine AUTHORIZATION header")
+"""What is said of a URL by classes that say nothing: those of Python itself."""
+_SHOWING: Final = frozenset({"aiohttp", "httpx_aiohttp"})
+"""Packages whose frames have a request as it goes out among their local values."""
 _KIND_LIMIT: Final = 80
 _GRACE_SECONDS: Final = 0.1
 
@@ -136,11 +143,15 @@ class Delivery:
             return self.refusal
         if isinstance(error, OAuthKitError):
             return error
-        failure: OAuthKitError | None = of_a_closed_client(error)
         chain = list(_chain(error, before=self._before))
-        if failure is None:
-            message = f"no usable answer from {where}: {_kind(chain)}"
-            before_sending = not self.begun and (self.traced or _before_sending(chain, library))
+        _cut_frames(chain)
+        before_sending = not self.begun and (self.traced or _before_sending(chain, library))
+        reason: OAuthKitError | None = of_a_closed_client(error)
+        # What is written to a connection of another loop is sent; only the answer is not to be had.
+        if reason is not None and before_sending:
+            failure = reason
+        else:
+            message = f"no usable answer from {where}: {reason or _kind(chain)}"
             failure = TransportError(message, sent=not before_sending)
         if not _shown(chain, secrets):
             failure.__cause__ = error
@@ -175,11 +186,12 @@ def library_error(error: Exception, library: Any, client: Any, method: str, url:
         method: The request's.
         url: The request's.
     """
+    _cut_frames(_chain(error, before=None))
     closed = of_a_closed_client(error)
     if closed is not None:
         closed.__cause__ = error  # whoever raised these words by himself finds where
         return closed
-    if type(error).__module__.partition(".")[0] not in _BELOW:
+    if _package(type(error).__module__) not in _BELOW and not _leads_nowhere(error):
         return error
     kind = _kind([error])
     try:
@@ -211,6 +223,27 @@ def of_a_closed_client(error: BaseException) -> ConfigurationError | None:
         "asyncio.run, and a session over it: over one store and key they share the token"
     )
     return ConfigurationError(message)
+
+
+def _leads_nowhere(error: Exception) -> bool:
+    told = [error, *getattr(error, "exceptions", ())]  # anyio connects in a task group
+    return any(words in str(one) for one in told for words in _NO_PLACE)
+
+
+def _cut_frames(chain: Iterable[BaseException]) -> None:
+    """Take the frames of aiohttp off: who reports an error with local values shows all of them."""
+    for error in chain:
+        before, step = None, error.__traceback__
+        while step and _package(step.tb_frame.f_globals.get("__name__")) not in _SHOWING:
+            before, step = step, step.tb_next
+        if before is None:
+            error.__traceback__ = None
+        else:
+            before.tb_next = None
+
+
+def _package(module: object) -> str:
+    return str(module).partition(".")[0]
 
 
 def _chain(error: BaseException, *, before: BaseException | None) -> Iterator[BaseException]:
@@ -247,6 +280,8 @@ def _said(error: BaseException, attribute: str) -> str:
 
 def _before_sending(chain: list[BaseException], library: ModuleType) -> bool:
     """Tell whether an error can only come before anything is sent; a repeated try is no such."""
+    if isinstance(chain[0], RuntimeError):
+        return any(words in str(chain[0]) for words in (*_CLOSED, *_OF_NO_LOOP))
     of_aiohttp = [_names(error) for error in chain if "aiohttp" in _packages(error)]
     if of_aiohttp:
         return all(names & _BEFORE_SENDING_IN_AIOHTTP for names in of_aiohttp)
@@ -260,7 +295,7 @@ def _names(error: BaseException) -> frozenset[str]:
 
 
 def _packages(error: BaseException) -> frozenset[str]:
-    return frozenset(kind.__module__.partition(".")[0] for kind in type(error).__mro__)
+    return frozenset(_package(kind.__module__) for kind in type(error).__mro__)
 
 
 def _shown(chain: list[BaseException], secrets: Collection[str]) -> bool:

@@ -17,12 +17,19 @@ import trio
 
 from oauthkit import (
     AsyncTokenSession,
+    AuthorizationCode,
     AuthorizationServer,
     ClientCredentials,
     ClientSecretBasic,
     ConfigurationError,
     MemoryStore,
+    PublicClient,
+    ReauthorizationRequired,
+    Recovery,
+    TransportError,
+    fetch_token,
 )
+from oauthkit.protocol.pkce import new_verifier
 from oauthkit.testing import FakeClock
 
 CLIENTS: dict[str, Callable[[], Any]] = {
@@ -32,6 +39,7 @@ CLIENTS: dict[str, Callable[[], Any]] = {
     "aiohttp": httpx_aiohttp.HttpxAiohttpClient,
 }
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
+RECEIVED: list[bytes] = []
 ANSWER = json.dumps({"access_token": "a", "token_type": "Bearer", "expires_in": 3600}).encode()
 
 
@@ -56,7 +64,7 @@ class Answering(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
+        RECEIVED.append(self.rfile.read(int(self.headers.get("content-length", 0))))
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(ANSWER)))
@@ -131,10 +139,35 @@ def test_a_renewal_in_a_second_event_loop_works_or_is_told_the_same(
     told = ""
     try:
         assert asyncio.run(renewed(session)) == 200
-    except ConfigurationError as error:
+    except TransportError as error:
         told = str(error)
 
     assert not told or "make one for each loop" in told
+
+
+@pytest.mark.parametrize("client", list(CLIENTS.values())[1:], ids=list(CLIENTS)[1:])
+def test_a_code_that_left_in_a_second_event_loop_does_not_leave_again(
+    client: Callable[[], Any], base_url: str
+) -> None:
+    """It is written to a connection of the first loop, and only its answer is not to be had."""
+    http, code = client(), AuthorizationCode(code=new_verifier())
+    server, client_auth = AuthorizationServer(f"{base_url}/token"), PublicClient("app")
+    sent = code.code.encode()
+
+    async def warm() -> None:
+        await http.get(f"{base_url}/report")
+
+    async def exchange() -> None:
+        await fetch_token(http, server, client_auth, code)
+
+    asyncio.run(warm())
+    with pytest.raises(TransportError, match="event loop that has ended; make one") as caught:
+        asyncio.run(exchange())
+    assert caught.value.sent
+    assert caught.value.recovery is Recovery.REAUTHORIZE
+    with pytest.raises(ReauthorizationRequired, match="nothing was sent"):
+        asyncio.run(exchange())
+    assert sum(sent in body for body in RECEIVED) <= 1
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])

@@ -66,7 +66,7 @@ def _needed(given: Mapping[str, Any], name: str) -> str:
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:
     value = given.get(name)
-    return None if value is None else cast("str", structured(value, str, name=name))
+    return None if value is None else cast("str", structured(value, str, name=name)) or None
 
 
 def _number(value: object, name: str) -> float:

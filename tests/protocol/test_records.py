@@ -191,6 +191,7 @@ def test_the_moment_counts_and_not_what_the_lifetime_was_then() -> None:
         ({"scope": ("read", "write")}, {"issued_at": NOW, "scope": "read write"}),
         ({"token_type": "bearer"}, {"issued_at": NOW, "token_type": "bearer"}),
         ({"id_token": "i"}, {"issued_at": NOW, "id_token": "i"}),
+        ({"id_token": ""}, {"issued_at": NOW}),
     ],
     ids=repr,
 )
@@ -207,6 +208,11 @@ def test_a_response_without_any_lifetime_needs_no_moment() -> None:
     assert Token.from_response({"access_token": "a", "expires_at": NOW}) == Token(
         "a", expires_at=NOW
     )
+
+
+def test_an_empty_refresh_token_is_none() -> None:
+    """So a column that cannot be null has it."""
+    assert Token.from_response({"access_token": "a", "refresh_token": ""}) == Token("a")
 
 
 def test_a_response_becomes_a_token_of_ones_own_class() -> None:

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from httpx_aiohttp import AiohttpTransport
 from oauthkit import OAuthKitError, StoreError, TransportError
 from oauthkit.protocol.messages import HTTPRequest
 from oauthkit.transport import send
+from tests.test_canaries import chain
 
 CANARY: Final = "canary-c2VjcmV0"
 NOBODY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -107,7 +109,8 @@ def closed_port() -> str:
 
 def request_to(url: str) -> HTTPRequest:
     headers = {"authorization": f"Basic {CANARY}"}
-    return HTTPRequest("POST", url, headers, b"grant_type=x", frozenset({CANARY}))
+    body = f"grant_type=x&client_secret={CANARY}".encode()
+    return HTTPRequest("POST", url, headers, body, frozenset({CANARY}))
 
 
 async def error_of(
@@ -124,9 +127,20 @@ async def error_of(
     return caught.value
 
 
-def check_that_no_secret_shows(error: OAuthKitError) -> None:
-    assert CANARY not in "".join(traceback.format_exception(error, chain=True))
-    assert CANARY not in f"{error!r} {error.__cause__!r} {error.__context__!r}"
+def check_that_no_secret_shows(error: Exception, secret: str = CANARY) -> None:
+    """Nor among the local values of any frame, ours or not, but the test's own."""
+    assert secret not in "".join(traceback.format_exception(error, chain=True))
+    assert secret not in f"{error!r} {error.__cause__!r} {error.__context__!r}"
+    assert [line for line in local_values(error) if secret in line] == []
+
+
+def local_values(error: Exception) -> Iterator[str]:
+    for one in chain(error):
+        for frame, line in traceback.walk_tb(one.__traceback__):
+            if Path(frame.f_code.co_filename).parent != Path(__file__).parent:
+                for name, value in frame.f_locals.items():
+                    with suppress(AttributeError):  # of what is not made yet
+                        yield f"{frame.f_code.co_filename}:{line} {name} = {value!r}"
 
 
 # What was sent
@@ -264,6 +278,7 @@ async def test_who_stops_a_request_stops_every_byte_of_it(way: Way, lets_pass: i
 
 
 HEAD: Final = b"HTTP/1.1 200 OK\r\n"
+HEAD_OF_302: Final = b"HTTP/1.1 302 Found\r\nlocation: "
 CHUNKED: Final = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 CUT: Final = b"content-length: 9\r\n\r\n"
 ODD: Final = {
@@ -282,8 +297,11 @@ ODD: Final = {
     "an odd cookie": HEAD + b"set-cookie: \xff\x00=;;;=\r\n" + CUT,
     "gzip that was declined": HEAD + b"content-encoding: gzip\r\n" + CUT + b"not gzip!",
     # httpx looks at the Location even where it is not followed
-    "an odd location": b"HTTP/1.1 302 Found\r\nlocation: https://xn--a/\r\n\r\n",
-    "an odd location and a cut body": b"HTTP/1.1 302 Found\r\nlocation: https://xn--a/\r\n" + CUT,
+    "an odd location": HEAD_OF_302 + b"https://xn--a/\r\n\r\n",
+    "an odd location and a cut body": HEAD_OF_302 + b"https://xn--a/\r\n" + CUT,
+    "a port that is none": HEAD_OF_302 + b"http://127.0.0.1:99999/\r\n\r\n",
+    "a name that is too long": HEAD_OF_302 + b"http://" + b"a" * 64 + b".example/\r\n\r\n",
+    "a name with a gap": HEAD_OF_302 + b"http://a..example/\r\n\r\n",
     "another protocol": b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
     "SSH": b"SSH-2.0-OpenSSH_9.6\r\n",
     "TLS": b"\x16\x03\x01\x00\x05hello",
