@@ -9,7 +9,7 @@ So no server can keep a call going round, and none of the reasons takes the othe
 
 import enum
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Final, cast
 
@@ -17,10 +17,12 @@ import attrs
 
 from oauthkit.errors import ConfigurationError
 from oauthkit.events import OtherSchemeRequired
+from oauthkit.home import Home
 from oauthkit.protocol.challenge import parse_challenges
 from oauthkit.protocol.messages import Origin
 from oauthkit.protocol.presentation import BEARER
 from oauthkit.protocol.rejection import Rejection, Verdict, judge, scheme_names
+from oauthkit.protocol.token import Token
 from oauthkit.renewal.source import Handed, TokenSource
 from oauthkit.renewal.state import HeldToken
 
@@ -78,11 +80,13 @@ class Authorizer:
         lent: Whether another's client sends, which takes the token along from http to https.
         told: The schemes that an API asked for instead, as far as that was told: a fact about the
             API, and so one for the sessions of all keys.
+        home: Where the session is at home that lent the token; None is the session's own, which
+            looks itself whether it is there, and open.
         bare: How a request of the library is sent without the token, for who is refused it.
         named: The origins as the URL classes of HTTP libraries give them: scheme, host, and a port
             that is None where it is the scheme's own.
         statuses: Those of the rules; every other answer is the caller's at once.
-        peek: The source's own: the fresh token, or None.
+        peek: The source's own: the fresh token, or None; nothing is lent by a closed session.
     """
 
     source: TokenSource
@@ -90,6 +94,7 @@ class Authorizer:
     rules: tuple[Rejection, ...]
     lent: bool = False
     told: set[str] = attrs.field(factory=set[str])
+    home: Home | None = None
     bare: str = "auth=None"
     named: frozenset[tuple[str, str, int | None]] = attrs.field(init=False)
     statuses: frozenset[int] = attrs.field(init=False)
@@ -99,15 +104,24 @@ class Authorizer:
         """Put what every call looks at within reach."""
         self.named = named(self.origins, lent=self.lent)
         self.statuses = frozenset(rule.status for rule in self.rules)
-        self.peek = self.source.peek
+        self.peek = self.source.peek if self.home is None else self._peek_while_open
 
-    async def token(self) -> Handed:
+    def _peek_while_open(self) -> HeldToken | None:
+        return None if self.home is None or self.home.closed else self.source.peek()
+
+    async def token(self, *, rejected: Token | None = None) -> Handed:
         """Return a token that can be used now, and whether this very call fetched it.
 
+        Args:
+            rejected: The one that an API answered 401 to, where there was one.
+
         Raises:
-            OAuthKitError: There is none.
+            OAuthKitError: There is none; or the session that lent it is closed, or in use in the
+                event loop of another thread.
         """
-        return await self.source.token()
+        if self.home is not None:
+            self.home.check()
+        return await self.source.token(rejected=rejected)
 
     def present(self, held: HeldToken) -> str:
         """Return what the `Authorization` header of a request is.
@@ -162,15 +176,10 @@ class Lent:
 
     Attributes:
         authorizer: Who decides.
-        peek: Returns the token at hand where that is fresh, and the session is open.
-        token: Returns one that is waited for, and whether that very call fetched it; an
-            `OAuthKitError` where there is none.
         cookies: Whether cookies may be kept, because the session has no other keys.
     """
 
     authorizer: Authorizer
-    peek: Callable[[], HeldToken | None]
-    token: Callable[[], Awaitable[Handed]]
     cookies: bool
 
 
@@ -230,7 +239,7 @@ class Attempt:
         self.spent[reason] += 1
         before = self.held
         rejected = before.token if reason is Reason.RENEWAL else None
-        handed = await self.authorizer.source.token(rejected=rejected)
+        handed = await self.authorizer.token(rejected=rejected)
         self.held, self.fetched = handed.held, handed.fetched
         if readable and self.held.token.access_token == before.token.access_token:
             return False

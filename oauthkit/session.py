@@ -39,8 +39,7 @@ from oauthkit.renewal.performer import Performer
 from oauthkit.renewal.policy import RenewalPolicy
 from oauthkit.renewal.script import Plan
 from oauthkit.renewal.shared import shared_tokens
-from oauthkit.renewal.source import Handed, TokenSource
-from oauthkit.renewal.state import HeldToken
+from oauthkit.renewal.source import TokenSource
 from oauthkit.renewal.status import SessionStatus
 from oauthkit.renewal.watch import Guard
 from oauthkit.stores.base import TokenStore
@@ -438,7 +437,7 @@ class AsyncTokenSession(Generic[R]):
         Args:
             client: An httpx or httpx2 client, or the module itself.
         """
-        return auth_class(library_of(client))(self._authorizer(lent=True))
+        return auth_class(library_of(client))(self._authorizer(lent=True, home=self._home))
 
     @property
     def http(self) -> AsyncHTTPClient[R]:
@@ -526,17 +525,9 @@ class AsyncTokenSession(Generic[R]):
         Args:
             bare: How a request of that library is sent without the token.
         """
-
-        def peek() -> HeldToken | None:
-            return self._peek()  # which is another one once the session is closed
-
-        async def token() -> Handed:
-            self._home.check()
-            return await self._source.token()
-
-        authorizer = self._authorizer(lent=False)
+        authorizer = self._authorizer(lent=False, home=self._home)
         authorizer.bare = bare
-        return Lent(authorizer=authorizer, peek=peek, token=token, cookies=self._cookies)
+        return Lent(authorizer=authorizer, cookies=self._cookies)
 
     def _take_key(self, key: str, source: TokenSource) -> None:
         """Be a session for another key."""
@@ -546,8 +537,9 @@ class AsyncTokenSession(Generic[R]):
         self._home = copy.copy(self._home)
         self._auth = type(self._auth)(self._authorizer(lent=False), self._gate)
 
-    def _authorizer(self, *, lent: bool) -> Authorizer:
-        return Authorizer(self._source, self._origins, self._rules, lent=lent, told=self._told)
+    def _authorizer(self, *, lent: bool, home: Home | None = None) -> Authorizer:
+        source, origins, rules, told = self._source, self._origins, self._rules, self._told
+        return Authorizer(source, origins, rules, lent=lent, told=told, home=home)
 
 
 def _nothing() -> None:

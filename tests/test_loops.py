@@ -110,6 +110,11 @@ async def streamed(session: AsyncTokenSession[Any]) -> int:
         return int(response.status_code)
 
 
+async def lent(session: AsyncTokenSession[Any]) -> int:
+    async with httpx.AsyncClient(auth=session.auth) as http:
+        return (await http.get(f"{session.server.origin}/report")).status_code
+
+
 async def renewed(session: AsyncTokenSession[Any]) -> int:
     await session.renew()
     return 200
@@ -208,7 +213,7 @@ def test_another_thread_is_told_at_once(client: Callable[[], Any], base_url: str
     def elsewhere(session: AsyncTokenSession[Any]) -> None:
         tokens.append(asyncio.run(session.token()).access_token)
         clock.advance(3600)
-        for use in (report, streamed, renewed, AsyncTokenSession.token):
+        for use in (report, streamed, renewed, lent, AsyncTokenSession.token):
             try:
                 asyncio.run(asyncio.wait_for(use(session), 10))
             except BaseException as error:  # noqa: BLE001 - it is looked at below
@@ -225,7 +230,7 @@ def test_another_thread_is_told_at_once(client: Callable[[], Any], base_url: str
 
     assert asyncio.run(main()) == 200
     assert tokens == ["a"]
-    assert [type(error) for error in errors] == [ConfigurationError] * 4
+    assert [type(error) for error in errors] == [ConfigurationError] * 5
     assert {str(error)[:60] for error in errors} == {
         "this session is in use in the event loop of another thread, "
     }
@@ -262,7 +267,7 @@ def test_a_closed_session_says_so_at_every_verb(client: Callable[[], Any], base_
         for call in calls:
             with pytest.raises(ConfigurationError, match="this session is closed; make a new one"):
                 await call("/report")
-        for use in (streamed, renewed, AsyncTokenSession.token):
+        for use in (streamed, renewed, lent, AsyncTokenSession.token):
             with pytest.raises(ConfigurationError, match="this session is closed; make a new one"):
                 await use(session)
         await session.aclose()

@@ -5,14 +5,13 @@ middleware for each hop of a redirect, with a request of its own, before it take
 hops of one call are known by their timer, which they alone have in common.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, hdrs
 from yarl import URL
 
-from oauthkit.authorizer import Attempt, Authorizer, Lent, OutgoingRequest
+from oauthkit.authorizer import Attempt, Authorizer, OutgoingRequest
 from oauthkit.errors import ConfigurationError
 from oauthkit.integrations.aiohttp.messages import (
     answer_of,
@@ -27,7 +26,6 @@ from oauthkit.integrations.aiohttp.messages import (
 )
 from oauthkit.kinds import check_kind
 from oauthkit.renewal.source import Handed
-from oauthkit.renewal.state import HeldToken
 from oauthkit.session import AsyncTokenSession
 from oauthkit.view import is_sending
 
@@ -62,7 +60,7 @@ def token_middleware(session: AsyncTokenSession[Any]) -> ClientMiddlewareType:
     """
     check_kind("token_middleware: session", session, AsyncTokenSession)
     lent = session._lend(bare=_BARE)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return _Middleware(lent.authorizer, lent.peek, lent).handle
+    return _Middleware(lent.authorizer, lent.cookies).handle
 
 
 @attrs.define(eq=False)
@@ -85,8 +83,7 @@ class _Middleware:
     """Adapter of the authorizer to the requests and answers of aiohttp."""
 
     _authorizer: Authorizer
-    _peek: Callable[[], HeldToken | None]
-    _lent: Lent
+    _cookies: bool
     _named: frozenset[tuple[str, str | None, int | None]] = attrs.field(init=False)
     # By the identity of the timer, which they keep alive. Some have ended at a redirect that nobody
     # followed, which nobody says: hence an end to how many there are.
@@ -97,7 +94,7 @@ class _Middleware:
 
     async def handle(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send a request with the token; this is the short way, for a fresh one and a success."""
-        held, headers, url = self._peek(), request.headers, request.url
+        held, headers, url = self._authorizer.peek(), request.headers, request.url
         if (
             held is None
             or self._redirected
@@ -120,13 +117,13 @@ class _Middleware:
         call = _new_call(request)
         call = self._redirected.get(id(call.timer), call)
         handed: Handed | None = None
-        if not self._lent.cookies:
+        if not self._cookies:
             withhold_cookies(request)
         if self._may_have_token(call, request.url):
             if request.proxy is not None and origin_of(request.url).loopback:
                 request.update_proxy(None, None, None)
-            held = self._peek()
-            handed = await self._lent.token() if held is None else Handed(held)
+            held = self._authorizer.peek()
+            handed = await self._authorizer.token() if held is None else Handed(held)
             request.headers[hdrs.AUTHORIZATION] = self._authorizer.present(handed.held)
         response = await handler(request)
         return await self._answered(call, handed, request, response, handler)
@@ -164,7 +161,7 @@ class _Middleware:
                 del self._redirected[next(iter(self._redirected))]
         else:
             self._redirected.pop(id(call.timer), None)
-        if not self._lent.cookies:
+        if not self._cookies:
             keep_from_jar(response)
         return response
 
