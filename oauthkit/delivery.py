@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import IPv6Address, ip_address
 from socket import gaierror
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any, Final, cast
 
 import anyio
@@ -45,8 +45,8 @@ _OF_ANOTHER_LOOP: Final = (
 )
 _NO_PLACE: Final = ("'idna' codec", "port must be 0-65535", "Cannot combine AUTHORIZATION header")
 """What is said of a URL by classes that say nothing: those of Python itself."""
-_SHOWING: Final = frozenset({"aiohttp", "httpx_aiohttp"})
-"""Packages whose frames have a request as it goes out among their local values."""
+_SHOWING: Final = _BELOW | {"anyio", "hpack", "httpx_aiohttp", "trio"}
+"""Packages whose frames have what goes out, token and secrets too, among their local values."""
 _KIND_LIMIT: Final = 80
 _GRACE_SECONDS: Final = 0.1
 
@@ -144,7 +144,7 @@ class Delivery:
         if isinstance(error, OAuthKitError):
             return error
         chain = list(_chain(error, before=self._before))
-        _cut_frames(chain)
+        _leave_frames_out(chain)
         before_sending = not self.begun and (self.traced or _before_sending(chain, library))
         reason: OAuthKitError | None = of_a_closed_client(error)
         # What is written to a connection of another loop is sent; only the answer is not to be had.
@@ -186,7 +186,7 @@ def library_error(error: Exception, library: Any, client: Any, method: str, url:
         method: The request's.
         url: The request's.
     """
-    _cut_frames(_chain(error, before=None))
+    _leave_frames_out(_chain(error, before=None))
     closed = of_a_closed_client(error)
     if closed is not None:
         closed.__cause__ = error  # whoever raised these words by himself finds where
@@ -230,16 +230,17 @@ def _leads_nowhere(error: Exception) -> bool:
     return any(words in str(one) for one in told for words in _NO_PLACE)
 
 
-def _cut_frames(chain: Iterable[BaseException]) -> None:
-    """Take the frames of aiohttp off: who reports an error with local values shows all of them."""
+def _leave_frames_out(chain: Iterable[BaseException]) -> None:
+    """Take the frames off that show secrets: who reports errors may do so with local values."""
     for error in chain:
-        before, step = None, error.__traceback__
-        while step and _package(step.tb_frame.f_globals.get("__name__")) not in _SHOWING:
-            before, step = step, step.tb_next
-        if before is None:
-            error.__traceback__ = None
-        else:
-            before.tb_next = None
+        steps, kept = error.__traceback__, list[TracebackType]()
+        while steps is not None:
+            if _package(steps.tb_frame.f_globals.get("__name__")) not in _SHOWING:
+                kept.append(steps)
+            steps = steps.tb_next
+        for step, following in zip(kept, [*kept[1:], None], strict=False):
+            step.tb_next = following
+        error.__traceback__ = kept[0] if kept else None
 
 
 def _package(module: object) -> str:

@@ -78,6 +78,15 @@ async def test_an_odd_answer_is_read_or_is_an_error_of_the_http_library(
 
 
 @ASKING
+async def test_a_request_that_cannot_be_written_shows_no_token(way: Way, ask: Ask) -> None:
+    """The frames of h11 would, which has all headers together then."""
+    async with listening(Peer()) as url, way.client() as http:
+        error = await error_of(http, url, ask, url, headers={"x": "a\r\nb"})
+    assert error is not None
+    check_that_no_secret_shows(error, CANARY)
+
+
+@ASKING
 async def test_a_redirect_with_credentials_in_it_is_followed_or_told_as_the_library_would(
     way: Way, ask: Ask
 ) -> None:
