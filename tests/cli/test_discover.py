@@ -123,4 +123,11 @@ def test_a_server_that_is_none_is_a_failure(invoke: Invoke, fake: FakeAuthorizat
     fake.fail_next(404, endpoint="metadata", times=2)
 
     assert invoke("discover", fake.issuer).exit_code == 1
-    assert invoke("discover", "nonsense").exit_code == 1
+
+
+@pytest.mark.parametrize("issuer", ["nonsense", f"{ISSUER}/.well-known/openid-configuration"])
+def test_what_is_no_issuer_is_a_wrong_command_line(invoke: Invoke, issuer: str) -> None:
+    result = invoke("discover", issuer)
+
+    assert result.exit_code == 2
+    assert "issuer" in result.stderr

@@ -14,6 +14,8 @@ from oauthkit.cli.options import json_option
 from oauthkit.cli.outcomes import run
 from oauthkit.cli.usage import Command
 from oauthkit.discovery import discover as found_by
+from oauthkit.errors import ConfigurationError
+from oauthkit.protocol.discovery import check_issuer
 from oauthkit.protocol.server import AuthorizationServer
 
 
@@ -32,6 +34,7 @@ def discover(*, issuer: str, as_json: bool) -> None:
     ISSUER is the server's identifier, as the provider writes it: with the slash at its end or
     without.
     """
+    _check(issuer)
     server = run(_found, issuer)
     findings = findings_of(server)
     if as_json:
@@ -39,6 +42,13 @@ def discover(*, issuer: str, as_json: bool) -> None:
         click.echo(json.dumps(said, indent=2))
         return
     show(offers_of(server), findings)
+
+
+def _check(issuer: str) -> None:
+    try:
+        check_issuer(issuer)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
 
 
 async def _found(issuer: str) -> AuthorizationServer:
