@@ -38,6 +38,7 @@ _OF_NO_LOOP: Final = (
     "Timeout context manager should be used inside a task",
     "must be called from async context",
 )
+_UNSENT: Final = (*_CLOSED, *_OF_NO_LOOP)
 _OF_ANOTHER_LOOP: Final = (
     *_OF_NO_LOOP,
     "bound to a different event loop",
@@ -174,8 +175,9 @@ def library_error(error: Exception, library: Any, client: Any, method: str, url:
 
     A caller's own requests raise the errors of the HTTP library. It lets through what the packages
     under it raise for a malformed answer, and those no caller can name: they become what the
-    library itself calls such an answer, or such a URL. A client that is closed, or of another event
-    loop, is said to be that. Whatever else comes stays what it is: it may be the caller's own.
+    library itself calls such an answer, or such a URL. So does that of a connection of another
+    event loop, to which the request was written. A client that is closed, or of no loop here, is
+    said to be that. Whatever else comes stays what it is: it may be the caller's own.
 
     The error of a package below is not its cause, because that of aiohttp shows the token.
 
@@ -187,13 +189,14 @@ def library_error(error: Exception, library: Any, client: Any, method: str, url:
         url: The request's.
     """
     _leave_frames_out(_chain(error, before=None))
-    closed = of_a_closed_client(error)
-    if closed is not None:
-        closed.__cause__ = error  # whoever raised these words by himself finds where
-        return closed
-    if _package(type(error).__module__) not in _BELOW and not _leads_nowhere(error):
+    reason = of_a_closed_client(error)
+    if reason is not None and any(words in str(error) for words in _UNSENT):
+        reason.__cause__ = error  # whoever raised these words by himself finds where
+        return reason
+    below = _package(type(error).__module__) in _BELOW or _leads_nowhere(error)
+    if reason is None and not below:
         return error
-    kind = _kind([error])
+    kind = reason or _kind([error])
     try:
         request = client.build_request(method, url)
         host = request.url.host
@@ -282,7 +285,7 @@ def _said(error: BaseException, attribute: str) -> str:
 def _before_sending(chain: list[BaseException], library: ModuleType) -> bool:
     """Tell whether an error can only come before anything is sent; a repeated try is no such."""
     if isinstance(chain[0], RuntimeError):
-        return any(words in str(chain[0]) for words in (*_CLOSED, *_OF_NO_LOOP))
+        return any(words in str(chain[0]) for words in _UNSENT)
     of_aiohttp = [_names(error) for error in chain if "aiohttp" in _packages(error)]
     if of_aiohttp:
         return all(names & _BEFORE_SENDING_IN_AIOHTTP for names in of_aiohttp)

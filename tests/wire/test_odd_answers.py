@@ -96,6 +96,7 @@ async def test_a_redirect_with_credentials_in_it_is_followed_or_told_as_the_libr
         place = url.replace("//", "//user:password@")
         peer.answer = HEAD_OF_302 + f"{place}\r\ncontent-length: 0\r\n\r\n".encode()
         error = await error_of(http, url, ask, url, follow_redirects=True)
+    assert error is not None
     assert isinstance(error, way.library.HTTPError)
     check_that_no_secret_shows(error, CANARY)
 
