@@ -20,6 +20,13 @@ MASK: Final = "***"
 _SHORTEST_SECRET: Final = 4
 _SHORTEST_ENCODED: Final = 6  # characters of a secret whose base64 is looked for
 _MOST_LAYERS: Final = 4
+_MISTAKES: Final = (
+    ("ascii", "utf-8"),
+    ("latin-1", "utf-8"),
+    ("utf-8", "latin-1"),
+    ("utf-8", "cp1252"),
+)
+"""How old servers write what they were sent, and how it is read then; or the other way round."""
 _ESCAPE: Final = re.compile(
     r"(?:%[0-9a-fA-F]{2})+"
     r"|(?:\\u[0-9a-fA-F]{4})+|\\x[0-9a-fA-F]{2}|\\[\"'/\\bfnrt]"
@@ -130,12 +137,18 @@ def _looked_for(secrets: Collection[str]) -> frozenset[str]:
 def _forms(value: str) -> Iterator[str]:
     """Give what a secret becomes on its way: itself, what an escape in it means, its base64."""
     yield from (value, value.rstrip("="))  # padding is often left out
-    yield value.encode("latin-1", errors="replace").decode(errors="replace")  # of an old server
+    yield from _mistaken(value)
     layer = _unescaped(value)
     while layer is not None:
         yield layer.text
         layer = _unescaped(layer.text)
     yield from _in_base64(value)
+
+
+def _mistaken(value: str) -> Iterator[str]:
+    """Give what becomes of a value that is written in one encoding, and read in another."""
+    for written, read in _MISTAKES:
+        yield value.encode(written, errors="replace").decode(read, errors="replace")
 
 
 def _in_base64(value: str) -> Iterator[str]:
