@@ -4,9 +4,11 @@ It is what makes a fresh token cost no lock and no I/O, and what sessions that c
 every web request have in common.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count, islice
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -294,3 +296,7 @@ def shared_tokens(store: TokenStore) -> SharedTokens:
 # What belongs to a store lives as long as the store: a store may be anybody's class, so it cannot
 # be kept on the object itself.
 _SHARED: Final[WeakKeyDictionary[TokenStore, SharedTokens]] = WeakKeyDictionary()
+with suppress(AttributeError):  # on Windows nothing forks
+    # A child is another process: what its parent renews just now, and the lock that another thread
+    # had at that moment, are none of its own.
+    os.register_at_fork(after_in_child=_SHARED.clear)

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import gc
+import os
 from typing import Any
 
 import anyio
@@ -167,6 +168,20 @@ async def test_a_store_whose_keys_were_used_is_kept_by_nobody() -> None:
     del session, store
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_after_a_fork_a_child_begins_anew_whatever_a_thread_was_at() -> None:
+    store = MemoryStore()
+    parents = shared_tokens(store)
+    with parents._mutex:  # as another thread has it
+        child = os.fork()
+        if child == 0:
+            childs = shared_tokens(store)
+            os._exit(childs is parents or childs._mutex.locked())
+    assert os.waitpid(child, 0)[1] == 0
+    assert shared_tokens(store) is parents
 
 
 def test_a_store_that_cannot_be_told_apart_is_refused() -> None:
