@@ -31,7 +31,8 @@ async def keeper(session: AsyncTokenSession[Any], *, in_use: bool = False) -> As
             `for_key` was given; keys that other sessions use over the same store are theirs.
 
     Raises:
-        ConfigurationError: It is no session.
+        ConfigurationError: It is no session, or one that is closed, or in use in the event loop of
+            another thread.
     """
     check_kind("keeper: session", session, AsyncTokenSession)
     check_kind("keeper: in_use=", in_use, bool)

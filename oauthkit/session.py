@@ -300,8 +300,10 @@ class AsyncTokenSession(Generic[R]):
                 yield response
                 return
         except Exception as error:
+            if answered:  # what is raised in the block is the caller's own
+                raise
             failure = library_error(error, library_of(self._http), self._http, method, url)
-            if answered or failure is error:  # what is raised in the block is the caller's own
+            if failure is error:
                 raise
         finally:
             if gate is not None:
@@ -512,6 +514,7 @@ class AsyncTokenSession(Generic[R]):
 
     def _keep(self, *, in_use: bool) -> Callable[[], Coroutine[Any, Any, None]]:
         """Begin to renew ahead, and return what ends it; see `oauthkit.keeper`."""
+        self._home.check()
         keeping = Keeping(
             self._source,
             self._shared if in_use else None,

@@ -28,6 +28,7 @@ from oauthkit import (
     Recovery,
     TransportError,
     fetch_token,
+    keeper,
 )
 from oauthkit.protocol.pkce import new_verifier
 from oauthkit.testing import FakeClock
@@ -113,6 +114,11 @@ async def streamed(session: AsyncTokenSession[Any]) -> int:
 async def lent(session: AsyncTokenSession[Any]) -> int:
     async with httpx.AsyncClient(auth=session.auth) as http:
         return (await http.get(f"{session.server.origin}/report")).status_code
+
+
+async def kept(session: AsyncTokenSession[Any]) -> int:
+    async with keeper(session):
+        return 200
 
 
 async def renewed(session: AsyncTokenSession[Any]) -> int:
@@ -215,7 +221,7 @@ def test_another_thread_is_told_at_once(client: Callable[[], Any], base_url: str
     def elsewhere(session: AsyncTokenSession[Any]) -> None:
         tokens.append(asyncio.run(session.token()).access_token)
         clock.advance(3600)
-        for use in (report, streamed, renewed, lent, AsyncTokenSession.token):
+        for use in (report, streamed, renewed, lent, kept, AsyncTokenSession.token):
             try:
                 asyncio.run(asyncio.wait_for(use(session), 10))
             except BaseException as error:  # noqa: BLE001 - it is looked at below
@@ -232,7 +238,7 @@ def test_another_thread_is_told_at_once(client: Callable[[], Any], base_url: str
 
     assert asyncio.run(main()) == 200
     assert tokens == ["a"]
-    assert [type(error) for error in errors] == [ConfigurationError] * 5
+    assert [type(error) for error in errors] == [ConfigurationError] * 6
     assert {str(error)[:60] for error in errors} == {
         "this session is in use in the event loop of another thread, "
     }
@@ -269,7 +275,7 @@ def test_a_closed_session_says_so_at_every_verb(client: Callable[[], Any], base_
         for call in calls:
             with pytest.raises(ConfigurationError, match="this session is closed; make a new one"):
                 await call("/report")
-        for use in (streamed, renewed, lent, AsyncTokenSession.token):
+        for use in (streamed, renewed, lent, kept, AsyncTokenSession.token):
             with pytest.raises(ConfigurationError, match="this session is closed; make a new one"):
                 await use(session)
         await session.aclose()
