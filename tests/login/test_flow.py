@@ -748,6 +748,27 @@ async def test_a_logout_ends_the_visit_here_and_at_the_server(world: World) -> N
     assert len(world.fake.endpoint_requests["revoke"]) == 1
 
 
+async def test_who_did_not_say_a_name_is_logged_out_at_the_server_all_the_same() -> None:
+    async with new_world(scope="read") as world:
+        browser = await world.logged_in()
+
+        reply = await browser.logout()
+
+        assert urlsplit(str(reply.location)).path == "/logout"
+        assert query_of(reply.location) == {"client_id": world.fake.client_id}
+
+
+async def test_nobody_is_found_after_a_logout() -> None:
+    """BL-10: by what the server may announce later."""
+    index = MemoryLogoutIndex(clock=lambda: 0.0)
+    async with new_world(logout_index=index) as world:
+        browser, subject = await world.logged_in(), {"issuer": world.fake.issuer, "subject": "ada"}
+        assert await index.find(**subject) == {await browser.key()}
+
+        await browser.logout()
+        assert await index.find(**subject) == frozenset()
+
+
 async def test_a_logout_comes_back_where_that_is_registered(world: World) -> None:
     flow = world.another(post_logout_redirect_path="/bye")
     browser = Browser(flow)
