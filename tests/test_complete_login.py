@@ -489,10 +489,11 @@ async def test_an_issuer_that_is_away_is_told_before_the_code_is_spent() -> None
 
 
 async def test_a_secret_that_is_long_enough_is_the_key_of_a_mac_where_one_is_registered() -> None:
-    """OC-11: in UTF-8."""
+    """OC-11: in UTF-8; keys of the server are not needed then."""
     fake = new_fake("HS256", client_secret="é" * 16)
     metadata = ClientMetadata(id_token_signed_response_alg="HS256")
     async with world_of(fake) as world:
+        world.server = attrs.evolve(fake.server, jwks_uri=None)
         result = await world.complete(await world.begun(), client_metadata=metadata)
         assert result.identity is not None
         assert world.fetched == 0
