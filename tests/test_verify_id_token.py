@@ -120,12 +120,15 @@ async def test_a_key_that_came_later_is_found(world: World) -> None:
 async def test_a_signature_that_is_not_by_the_key_it_names_causes_no_further_fetch(
     world: World,
 ) -> None:
-    """JO-11: the key is there, so there is nothing to look for."""
+    """JO-11, AT-44: the key is there, so there is nothing to look for, wherever that may be."""
+    world.server = Discovered(world.fake.issuer, clock=world.fake.clock)
     draft = world.draft()
     draft.key = OTHER_RSA
+    for _ in range(2):
+        await world.refused(draft.signed(), "the signature of the ID Token is not good")
+        world.fake.advance(60)
 
-    await world.refused(draft.signed(), "the signature of the ID Token is not good")
-    assert world.fetched == 1
+    assert (world.fetched, len(world.fake.metadata_requests)) == (1, 1)
 
 
 @pytest.mark.parametrize(
