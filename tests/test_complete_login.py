@@ -271,10 +271,25 @@ async def test_without_joserfc_a_login_is_refused_before_the_code_is_spent(
         without.setitem(sys.modules, "joserfc", None)
         with pytest.raises(ConfigurationError, match=r"scope openid needs joserfc.*oauthkit\[jose"):
             await world.complete(login, callback)
-        assert (await world.begun("read")) is not None
 
     assert world.fake.token_requests == []
     assert (await world.complete(login, callback)).identity is not None
+
+
+async def test_a_login_that_asks_for_nobody_needs_neither_joserfc_nor_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    world.server = attrs.evolve(
+        world.fake.server,
+        issuer=None,
+        jwks_uri=None,
+        authorization_response_iss_parameter_supported=False,
+    )
+
+    result = await world.complete(await world.begun("read"))
+
+    assert (result.token.scope, result.identity) == ("read", None)
 
 
 @pytest.mark.parametrize(

@@ -339,9 +339,14 @@ def registered(algorithm: str | None = "RSA-OAEP", key: Any = RSA) -> ClientMeta
     )
 
 
-def sealed(text: str, key: Any = RSA, algorithm: str = "RSA-OAEP") -> str:
+def sealed(
+    text: str,
+    key: Any = RSA,
+    algorithm: str = "RSA-OAEP",
+    encryption: str = "A128CBC-HS256",
+) -> str:
     public = key.as_dict(private=False)
-    return encrypted_jwt(text, public, algorithm=algorithm, encryption="A128CBC-HS256")
+    return encrypted_jwt(text, public, algorithm=algorithm, encryption=encryption)
 
 
 async def test_what_is_encrypted_for_the_client_is_opened_and_then_looked_at(world: World) -> None:
@@ -349,8 +354,8 @@ async def test_what_is_encrypted_for_the_client_is_opened_and_then_looked_at(wor
     text = world.draft().signed()
 
     assert (await world.verify(sealed(text), client_metadata=registered())).subject == "ada"
-    elliptic = registered("ECDH-ES", EC)
-    text = sealed(text, EC, "ECDH-ES")
+    elliptic = attrs.evolve(registered("ECDH-ES", EC), id_token_encrypted_response_enc="A256GCM")
+    text = sealed(text, EC, "ECDH-ES", "A256GCM")
     assert (await world.verify(text, client_metadata=elliptic)).subject == "ada"
 
 
