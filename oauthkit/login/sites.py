@@ -60,8 +60,9 @@ class Site:
         Raises:
             ConfigurationError: A path leads outside, or a site is none.
         """
-        for path in (redirect_path, home, post_logout_redirect_path):
-            checked_return_to(path)
+        checked_return_to(redirect_path, name="redirect_path=")
+        checked_return_to(home, name="home=")
+        checked_return_to(post_logout_redirect_path, name="post_logout_redirect_path=")
         if not _PATH.fullmatch(redirect_path) or redirect_path.rpartition("/")[2] in _BESIDE:
             message = (
                 f"redirect_path= is a path such as /auth/callback, not {redirect_path!r}: of "
@@ -158,6 +159,9 @@ def _checked(url: str) -> str:
     """Return a site, if it is one that browsers are sent to safely."""
     origin = Origin.of(url)
     if not origin.confidential or urlsplit(url).path.strip("/"):
-        message = f"{url!r} is no site: scheme and host, such as https://app.example"
+        message = (
+            f"{url!r} is no site: https (http for this machine) and host, without a path, such as "
+            "https://app.example"
+        )
         raise ConfigurationError(message)
     return str(origin)

@@ -49,8 +49,12 @@ def checked_redirect_uri(redirect_uri: str, *, allow_plain_http: bool) -> str:
     return redirect_uri
 
 
-def checked_return_to(return_to: str | None) -> str | None:
+def checked_return_to(return_to: str | None, *, name: str = "return_to") -> str | None:
     """Return a path of the application, if it is one whichever way a browser reads it.
+
+    Args:
+        return_to: The path; None is none.
+        name: What the error message calls it.
 
     Raises:
         ConfigurationError: It leads to another site.
@@ -66,7 +70,7 @@ def checked_return_to(return_to: str | None) -> str | None:
     )
     if outside:
         message = (
-            "return_to must be a path of this application, such as /inbox: another site there "
+            f"{name} must be a path of this application, such as /inbox: another site there "
             "would make an open redirector (RFC 9700 §4.11)"
         )
         raise ConfigurationError(message)
