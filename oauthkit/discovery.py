@@ -92,7 +92,7 @@ async def discover(
     check_kind("discover: clock=", clock, Clock)
     check_kind("discover: public_only=", public_only, bool)
     check_kind("discover: accept_issuer=", accept_issuer, AcceptIssuer | None)
-    _check_seconds(timeout=timeout)
+    check_seconds(timeout=timeout)
     issuer = check_issuer(issuer)
     response = await _document(http, issuer, timeout, public_only=public_only)
     found = parse_metadata_response(
@@ -163,7 +163,7 @@ class Discovered:
     ) -> None:
         """Check what was given; nothing is sent yet."""
         self.issuer = check_issuer(issuer)
-        _check_seconds(life=life, timeout=timeout)
+        check_seconds(life=life, timeout=timeout)
         self._accept_issuer, self._adjust = accept_issuer, adjust
         self._public_only = public_only
         self._life, self._timeout, self._clock = life, timeout, clock
@@ -348,7 +348,12 @@ def _is_usable(server: AuthorizationServer) -> bool:
     return True
 
 
-def _check_seconds(**given: float) -> None:
+def check_seconds(**given: float) -> None:
+    """Refuse a time that nothing can be done in.
+
+    Raises:
+        ConfigurationError: One is not above 0.
+    """
     for name, seconds in given.items():
         if not seconds > 0:
             message = f"{name}= must be above 0 seconds, not {seconds!r}"

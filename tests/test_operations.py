@@ -112,6 +112,16 @@ async def test_an_answer_that_never_comes_has_an_end() -> None:
             await fetch_token(http, fake.server, fake.client_auth, fake.grant, timeout=0.05)
 
 
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+async def test_a_time_that_is_none_is_refused_as_that(timeout: float) -> None:  # noqa: ASYNC109
+    """It is a setting: to try it later is no help."""
+    fake = FakeAuthorizationServer()
+    async with asking(fake) as fetch:
+        with pytest.raises(ConfigurationError, match="timeout= must be above 0 seconds, not"):
+            await fetch(fake.grant, timeout=timeout)
+    assert not fake.token_requests
+
+
 async def test_a_synchronous_client_is_refused() -> None:
     fake = FakeAuthorizationServer()
     with httpx.Client() as http, pytest.raises(ConfigurationError, match="AsyncClient"):

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from oauthkit.clock import Clock
-from oauthkit.discovery import Discovered
+from oauthkit.discovery import Discovered, check_seconds
 from oauthkit.exchange import Exchange
 from oauthkit.kinds import check_kind
 from oauthkit.protocol.client_auth import ClientAuth
@@ -35,12 +35,13 @@ def exchange_over(
         clock: Tells the time.
 
     Raises:
-        ConfigurationError: One of them is of another kind.
+        ConfigurationError: One of them is of another kind, or the time is none.
     """
     check_async_client(http)
     check_kind(f"{name}: server", server, Issuer)
     check_kind(f"{name}: client_auth", client_auth, ClientAuth | None)
     check_kind(f"{name}: timeout=", timeout, float)
+    check_seconds(timeout=timeout)
     check_kind(f"{name}: clock=", clock, Clock)
     source = server if isinstance(server, AuthorizationServer) else server.over(http)
     return Exchange(partial(send, http), source, client_auth, clock=clock, timeout=timeout)
