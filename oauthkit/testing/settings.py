@@ -6,6 +6,7 @@ from typing import Any, Final
 import attrs
 
 from oauthkit.clock import Clock
+from oauthkit.kinds import Checked
 from oauthkit.protocol.secret import Unprintable, secret
 from oauthkit.testing.clock import advance, clock_or_own
 from oauthkit.testing.ledger import Family
@@ -16,7 +17,7 @@ BY_CERTIFICATE: Final = frozenset({"tls_client_auth", "self_signed_tls_client_au
 
 
 @attrs.define(kw_only=True, eq=False)
-class Settings:
+class Settings(Checked):
     """Who may log in, for what, and for how long; see `FakeAuthorizationServer`."""
 
     expires_in: Any

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import oauthkit.testing
+from oauthkit import ConfigurationError
 from oauthkit.testing import FakeAuthorizationServer
 
 ABSENT = ("aiohttp", "httpx2", "pytest", "redis", "respx", "starlette", "trio", "uvicorn")
@@ -68,3 +69,17 @@ def test_a_fault_at_what_is_no_endpoint_names_those_that_there_are() -> None:
     for order in faults:
         with pytest.raises(KeyError, match="'revok'; there are token, authorize, "):
             order(endpoint="revok")
+
+
+@pytest.mark.parametrize(
+    "setting, words",
+    [
+        ({"clock": 5}, "clock= takes a Clock with time"),
+        ({"scope": ["read"]}, "scope= takes a text, not a list"),
+        ({"claims": [("email", "a@b")]}, "claims= takes a mapping"),
+    ],
+    ids=str,
+)
+def test_a_setting_of_another_kind_is_refused_at_once(setting: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        FakeAuthorizationServer(**setting)
