@@ -50,7 +50,7 @@ class Renewal:
         fetched: Whether the server gave that token.
         error: Why its callers have no token, or know that theirs is not saved.
         told: Whether the callers were let go with that error, although there is a token at hand;
-            who came later waits for the end.
+            who came later waits for the end, as long as a renewal may take.
         activity: What a listener is told of it.
         began: When it began, on the monotonic clock.
         rested: How far it was carried out, while it has long to wait.

@@ -199,7 +199,7 @@ class TokenSource:
                 renewal = self.begin(Wish(unwanted=unwanted))
                 await self.completion.wait(renewal.answered)
             else:
-                await _until_told(renewal)
+                await self._until_told(renewal)
             wait.during = renewal.activity
             if renewal.error is not None:
                 raise for_another(renewal.error)
@@ -209,7 +209,7 @@ class TokenSource:
         """Wait for the renewal on its way, or for a new one."""
         renewal = self.shared.renewal_here()
         if renewal is not None:
-            await _until_told(renewal)
+            await self._until_told(renewal)
             return renewal
         failure, pause = self.state.failure, self.state.resume_at - self.clock.monotonic()
         if failure is None or pause <= 0:
@@ -222,6 +222,18 @@ class TokenSource:
             renewal = self.begin(Wish(only_look=True), refusal=refusal)
         await self.completion.wait(renewal.answered)
         return renewal
+
+    async def _until_told(self, renewal: Renewal) -> None:
+        """Wait for what callers wait for; of a renewal that goes on without them, for its end.
+
+        That is waited for as long as another renewal could take: its lease may be kept for longer.
+        """
+        if not renewal.answered.is_set():
+            await renewal.answered.wait()
+            return
+        policy = self.plan.policy
+        with anyio.move_on_after(policy.timeout + policy.save_timeout):
+            await renewal.done.wait()
 
     def _handed_by(self, renewal: Renewal, rejected: Token | None) -> Handed | None:
         """Return what a renewal that was waited for leads to; None is one more round."""
@@ -356,11 +368,6 @@ class TokenSource:
         failure = self.state.failure
         error = failure if isinstance(failure, OAuthKitError) else StoreError("it was not asked")
         self.performer.emit(TokenUnsaved(key=self.plan.key, error=error))
-
-
-async def _until_told(renewal: Renewal) -> None:
-    """Wait for what callers wait for; of a renewal that goes on without them, for its end."""
-    await (renewal.done if renewal.answered.is_set() else renewal.answered).wait()
 
 
 def _outcome(renewal: Renewal, refusal: OAuthKitError | None) -> ActivityOutcome:

@@ -54,6 +54,30 @@ async def test_a_save_that_fails_is_told_once_and_made_good_later() -> None:
     assert (len(fake.token_requests), fake.families_killed) == (2, 0)
 
 
+async def test_who_wants_another_token_while_a_save_fails_waits_as_long_as_a_renewal_may_take() -> (
+    None
+):
+    """The lease is kept for up to ten times its length, and the save tried until then."""
+    fake, store = FakeAuthorizationServer(expires_in=1000), ShakyStore()
+    await stored(fake, store, expired=False)
+    policy = RenewalPolicy(timeout=0.3, save_timeout=0.1)
+    async with crowd(fake, store, policy=policy) as session:
+        await session.token()
+        store.broken = {"save"}
+        with anyio.fail_after(5):
+            for _ in range(2):
+                error = await fail(session.renew())
+                assert "the store did not take it" in str(error)
+                assert session.status().renewing
+            rejected = await session.token()
+            error = await fail(session._source.token(rejected=rejected))
+            assert "the store did not take it" in str(error)
+            store.broken = set()
+            await quiet(session)
+            assert (await session._source.token(rejected=rejected)).held.token != rejected
+    assert len(fake.token_requests) == 2
+
+
 @pytest.mark.parametrize("first", [True, False])
 async def test_a_save_that_failed_is_not_made_good_after_a_logout(*, first: bool) -> None:
     fake, store = FakeAuthorizationServer(expires_in=100), ShakyStore()
