@@ -229,8 +229,9 @@ def of_a_closed_client(error: BaseException) -> ConfigurationError | None:
 
 
 def _leads_nowhere(error: Exception) -> bool:
-    told = [error, *getattr(error, "exceptions", ())]  # anyio connects in a task group
-    return any(words in str(one) for one in told for words in _NO_PLACE)
+    told = [error, *_grouped(error)]  # anyio connects in a task group
+    plain = [str(one) for one in told if type(one).__module__ == "builtins"]
+    return any(words in text for text in plain for words in _NO_PLACE)
 
 
 def _leave_frames_out(chain: Iterable[BaseException]) -> None:
@@ -261,7 +262,13 @@ def _chain(error: BaseException, *, before: BaseException | None) -> Iterator[Ba
         seen.add(id(found))
         yield found
         waiting += [found.__cause__, found.__context__]
-        waiting += getattr(found, "exceptions", ())
+        waiting += _grouped(found)
+
+
+def _grouped(error: BaseException) -> tuple[BaseException, ...]:
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 def _kind(chain: list[BaseException]) -> str:

@@ -127,6 +127,28 @@ async def test_what_is_the_callers_own_stays_what_it_is(way: Way, ask: Ask) -> N
         assert isinstance(error, ZeroDivisionError)
 
 
+class UnshownError(Exception):
+    """Be an error of anybody's class, which cannot be shown, and is no group either."""
+
+    exceptions = None
+
+    def __str__(self) -> str:
+        raise NotImplementedError
+
+
+@ASKING
+async def test_an_error_of_a_callers_own_class_is_raised_whatever_it_is_like(
+    way: Way, ask: Ask
+) -> None:
+    async def hook(_: object) -> None:
+        raise UnshownError
+
+    async with listening(Peer(answer=ODD["nothing"])) as url, way.client() as http:
+        http.event_hooks = {"request": [hook]}
+        error = await error_of(http, url, ask, url)
+    assert type(error) is UnshownError
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_what_is_raised_while_an_answer_is_read_is_the_callers_own() -> None:
     import aiohttp
