@@ -157,9 +157,11 @@ async def test_a_subject_that_is_given_is_compared_all_the_same() -> None:
     assert "another subject" in str(error)
 
 
-async def test_without_a_subject_claims_must_have_one() -> None:
+@pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": 7}, {"sub": ["ada"]}], ids=str)
+async def test_without_a_subject_claims_must_have_one(claims: dict[str, Any]) -> None:
     """OC-23."""
-    error = await refusal(answering({"email": "e"}), subject=None, unverified_subject=True)
+    fake = answering({"email": "e", **claims})
+    error = await refusal(fake, subject=None, unverified_subject=True)
 
     assert "have no sub" in str(error)
 
@@ -234,6 +236,15 @@ async def test_a_scope_that_is_missing_is_named() -> None:
     assert isinstance(error, ErrorResponse)
     assert (error.error, error.error_description) == ("insufficient_scope", "no")
     assert "it needs a token with the scope openid email" in str(error)
+
+
+@pytest.mark.parametrize("before", ['Basic realm="x"', 'DPoP error="use_dpop_nonce"', "Bearer"])
+async def test_the_challenge_that_says_why_is_read_among_others(before: str) -> None:
+    challenge = f'{before}, Bearer error="invalid_token"'
+    error = await refusal(answering({"error": "x"}, 401, www_authenticate=challenge))
+
+    assert isinstance(error, ErrorResponse)
+    assert error.error == "invalid_token"
 
 
 async def test_words_in_the_body_alone_are_read_too() -> None:
