@@ -918,6 +918,9 @@ async def test_a_page_of_another_site_does_nothing_in_a_visitors_name(
     assert await browser.key(**change) is not None
     assert await browser.key(**change, headers={"origin": SITE}) is not None
     assert await browser.key(**change, headers={"sec-fetch-site": "same-origin"}) is not None
+    assert await browser.key(**change, headers={"sec-fetch-site": "cross-site"}) is None
+    unnamed = {"origin": "null", "sec-fetch-site": "same-origin"}  # a page without referrers
+    assert await browser.key(**change, headers=unnamed) is not None
     browser.flow = world.another(trusted_sites=["https://evil.example"])
     trusted = {"headers": {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}}
     assert await browser.key(**change, **trusted) is not None
