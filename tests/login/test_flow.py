@@ -132,6 +132,17 @@ async def test_a_callback_counts_once_also_from_copied_cookies(world: World) -> 
     assert await thief.key() is None
 
 
+async def test_what_was_used_is_remembered_where_that_is_said() -> None:
+    """BL-08: as for a fleet whose processes share that and no more."""
+    used = MemorySingleUseStore(clock=lambda: 0.0)
+    async with new_world(used=used) as world, new_world(world.fake, used=used) as other:
+        browser = await world.logged_in()
+        token = world.fake.logout_token("ada")
+        assert (await announce(browser, token)).status == 200
+
+        assert (await announce(other.browser(), token)).status == 400
+
+
 async def test_a_callback_is_for_the_browser_that_began_the_login(world: World) -> None:
     """AT-13: a login of somebody else's is not theirs to end (RFC 6749 §10.12)."""
     attacker, victim = world.browser(), world.browser()
@@ -969,6 +980,20 @@ async def test_a_session_without_a_name_is_logged_out_by_the_subject(session_id:
 
         await announce(browser, world.fake.logout_token("ada"))
         assert await browser.key() is None
+
+
+async def test_an_announcement_is_posted(world: World) -> None:
+    """BL-01: what stands in a URL is in logs, and in the hands of who reads them."""
+    browser = await world.logged_in()
+    query = httpx.QueryParams(logout_token=world.fake.logout_token("ada"))
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    reply = await world.flow.backchannel_logout(
+        browser.request(f"/auth/backchannel-logout?{query}", headers=form)
+    )
+
+    assert reply.status == 400
+    assert await browser.key() is not None
 
 
 @pytest.mark.parametrize(

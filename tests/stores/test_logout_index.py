@@ -100,6 +100,16 @@ class Contract(Place):
             await two.add("1", issuer=A, subject="bob", expires_at=ends)
             assert await one.find(issuer=A, session_id="s1") == set()
 
+    async def test_a_visit_that_was_noted_anew_lasts_as_long_as_said_then(self) -> None:
+        async with self.indexes() as (one, other):
+            for life in (100, 1_000):
+                ends = self.clock.time() + life
+                await one.add("1", issuer=A, subject="ada", expires_at=ends)
+            await self.advance(500)
+            await one.add("2", issuer=A, subject="bob", expires_at=self.clock.time() + 600)
+
+            assert await other.find(issuer=A, subject="ada") == {"1"}
+
     async def test_any_text_is_a_key(self) -> None:
         async with self.indexes() as (one, two):
             keys = {"ä", "\ud800", "a b", "a%20b", "a\0b", "{x}", "k" * 2_000}
