@@ -98,13 +98,16 @@ class Token(NoPickle):
         return min(wanted, max(self.expires_at - self.issued_at, 0.0) / 2)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the token as a plain dict of JSON values, **secrets included**, for keeping."""
+        """Return the token as a plain dict of JSON values, **secrets included**, for keeping.
+
+        A moment that no clock will show, such as `math.inf`, is kept as one that is not known.
+        """
         fields = attrs.asdict(self, recurse=False)
         unknown = fields.pop("unknown")
         further = {name: fields.pop(name) for name in _further_names(type(self))}
         said = {name: value for name, value in further.items() if value is not None}
         extra = {**self.extra, **_plain(said)}
-        plain = {name: str(v) if isinstance(v, str) else v for name, v in fields.items()}
+        plain = {name: _recorded(value) for name, value in fields.items()}
         return recorded(plain | {"extra": extra}, unknown)
 
     @classmethod
@@ -231,6 +234,12 @@ def _typed(token_class: type[Token], members: Mapping[str, Any]) -> dict[str, An
     return Unprintable(
         (name, structured(value, types[name].type, name=name)) for name, value in present.items()
     )
+
+
+def _recorded(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)
+    return value if _fits(value, (object,)) else None  # else the record could not be read again
 
 
 def _plain(members: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,5 @@
 import json
+import math
 from typing import Any
 
 import attrs
@@ -145,6 +146,15 @@ def test_a_token_is_a_value() -> None:
 def test_what_no_token_gave_is_refused(data: Any) -> None:
     with pytest.raises(ConfigurationError, match="to_dict"):
         Token.from_dict(data)
+
+
+@pytest.mark.parametrize("name", ["issued_at", "expires_at", "refresh_expires_at"])
+@pytest.mark.parametrize("moment", [math.inf, -math.inf, math.nan, 1_700_000_000_000.0])
+def test_a_moment_that_no_clock_shows_costs_no_record(name: str, moment: float) -> None:
+    """As by `RenewalPolicy(default_life=math.inf)`; a record with it could not be read again."""
+    given: dict[str, Any] = {name: moment, "refresh_token": "r"}
+    kept = json.loads(json.dumps(Token("a", **given).to_dict(), allow_nan=False))
+    assert Token.from_dict(kept) == Token("a", refresh_token="r")
 
 
 def test_null_members_of_a_kept_token_are_left_out() -> None:

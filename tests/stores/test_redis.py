@@ -1,3 +1,4 @@
+import math
 from typing import Any, cast
 
 import anyio
@@ -145,8 +146,19 @@ NOW = 1_700_000_000.0
         (Token("a", expires_at=NOW + 60, refresh_token="r"), None),
         (Token("a", refresh_token="r", refresh_expires_at=NOW + 3600), 3900),
         (Token("a", expires_at=NOW + 60, refresh_token="r", refresh_expires_at=NOW + 9), 360),
+        (Token("a", expires_at=math.inf), None),
+        (Token("a", refresh_token="r", refresh_expires_at=1e300), None),
     ],
-    ids=["unknown", "expires", "expired", "refresh", "refresh expires", "refresh expires first"],
+    ids=[
+        "unknown",
+        "expires",
+        "expired",
+        "refresh",
+        "refresh expires",
+        "refresh expires first",
+        "endless",
+        "refresh endless",
+    ],
 )
 async def test_a_token_is_kept_as_long_as_it_is_of_use(
     store: RedisStore,
