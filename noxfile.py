@@ -210,7 +210,7 @@ def package(session: nox.Session) -> None:
     with tarfile.open(sdist) as archive:
         top = {name.split("/")[1] for name in archive.getnames()}
     expected = {".github", "oauthkit", "tests", "docs", "noxfile.py", "pyproject.toml", "PKG-INFO"}
-    expected |= {"README.md", "CHANGELOG.md", "LICENSE", ".gitignore", "hatch_build.py"}
+    expected |= {"README.md", "CHANGELOG.md", "LICENSE", ".gitignore"}
     if top - {"docs"} != expected - {"docs"}:
         session.error(f"the sdist and what it should hold differ in {sorted(top ^ expected)}")
     install_wheel(session)
