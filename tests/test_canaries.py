@@ -16,6 +16,7 @@ import attrs
 import httpx
 import pytest
 from joserfc.jwk import ECKey
+from rich.pretty import pretty_repr
 
 from oauthkit import (
     AsyncTokenSession,
@@ -41,6 +42,7 @@ from oauthkit.events import Event, RenewalFailed, emit
 from oauthkit.jose.signing import KeySigner
 from oauthkit.protocol.echoes import quotes
 from oauthkit.protocol.messages import Headers, HTTPRequest, Origin, check_endpoint
+from oauthkit.protocol.secret import Unprintable
 from oauthkit.protocol.structure import structured
 from oauthkit.services import ads, hello, id_secret
 from oauthkit.stores.memory import MemoryStore as Memory
@@ -330,6 +332,20 @@ def test_what_prints_at_length_shows_no_secret() -> None:
     for value in (token, token.extra, [token], {"token": token}):
         assert CANARY not in pprint.pformat(value)
     assert CANARY not in repr(token.extra.copy())  # type: ignore[attr-defined]
+
+
+def test_what_prints_the_beginning_of_what_is_long_shows_no_secret() -> None:
+    """AT-70: rich, and reporters like it, take a slice of a text; and they go into each dict."""
+    text = Token(CANARY * 9).access_token
+    request = HTTPRequest("POST", "https://auth.example/token", content=text.encode())
+
+    assert text[:20] == str(text)[:20]
+    assert CANARY not in repr(text[:80])
+    assert request.content[:6] == b"canary"
+    assert request.content[0] == ord("c")
+    assert CANARY not in repr(request.content[:80])
+    for value in (text, request, {"token": text}, Unprintable(access_token=str(text))):
+        assert CANARY not in pretty_repr(value, max_string=80)
 
 
 @pytest.mark.parametrize(

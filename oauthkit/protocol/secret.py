@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, SupportsIndex, TypeVar, cast, overload
 
 import attrs
 
@@ -16,9 +16,16 @@ _MASK: Final = "'***'"
 
 
 class SecretStr(str):
-    """Be a string whose `repr` is masked, so that no dump or traceback shows it."""
+    """Be a string whose `repr` is masked, so that no dump or traceback shows it.
+
+    Nor does one that prints the beginning of what is long: it takes a slice, and prints that.
+    """
 
     __slots__ = ()
+
+    def __getitem__(self, key: SupportsIndex | slice, /) -> "SecretStr":
+        """Return a part, which is as secret."""
+        return SecretStr(super().__getitem__(key))
 
     def __repr__(self) -> str:
         """Hide the value."""
@@ -26,9 +33,20 @@ class SecretStr(str):
 
 
 class SecretBytes(bytes):
-    """Be bytes whose printed form tells their number only."""
+    """Be bytes whose printed form tells their number only, and a slice's likewise."""
 
     __slots__ = ()
+
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> int: ...
+
+    @overload
+    def __getitem__(self, key: slice, /) -> "SecretBytes": ...
+
+    def __getitem__(self, key: SupportsIndex | slice, /) -> "int | SecretBytes":
+        """Return a byte, or a part, which is as secret."""
+        part = super().__getitem__(key)
+        return part if isinstance(part, int) else SecretBytes(part)
 
     def __repr__(self) -> str:
         """Tell the number."""
@@ -45,6 +63,10 @@ class Unprintable(dict[str, Any]):
     def __repr__(self) -> str:
         """Show the names."""
         return f"<{', '.join(map(repr, self))}>"
+
+    def __rich_repr__(self) -> Iterator[str]:
+        """Tell the names to rich, which goes into every dict by itself."""
+        yield from self
 
     def copy(self) -> "Unprintable":
         """Return one that is as silent: what prints a mapping at length prints a copy of it."""
