@@ -436,6 +436,7 @@ async def test_every_tenant_of_a_template_is_believed_where_that_was_said(world:
         world.fake.issuer, accept_issuer=lambda issuer: issuer.endswith("/tenant")
     )
     draft = world.draft()
+    assert (await world.verify(draft.signed())).issuer == world.fake.issuer
     draft.claims["iss"] = f"{world.fake.issuer}/tenant"
 
     assert (await world.verify(draft.signed())).issuer == f"{world.fake.issuer}/tenant"
