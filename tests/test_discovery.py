@@ -30,10 +30,12 @@ from oauthkit import (
     discover,
     fetch_token,
 )
+from oauthkit.exchange import Exchange
 from oauthkit.keyring import keyring_of
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
 from oauthkit.testing import FakeAuthorizationServer, FakeClock
 from oauthkit.testing.mounts import AppTransport
+from oauthkit.transport import send
 
 ISSUER = "https://auth.example"
 CLIENT = ClientSecretBasic("app", "secret")
@@ -642,6 +644,38 @@ async def test_a_session_follows_an_endpoint_that_has_moved(body: bytes) -> None
     assert asked.count(f"{fake.issuer}/new-token") == 1
     assert asked.count(f"{fake.issuer}/token") == 2
     assert len(fake.metadata_requests) == 2
+
+
+class Down(httpx.AsyncBaseTransport):
+    """Reach no token endpoint."""
+
+    def __init__(self, fake: FakeAuthorizationServer, error: type[httpx.TransportError]) -> None:
+        self.fake, self.error = fake.transport(), error
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            message = "nothing there"
+            raise self.error(message)
+        return await self.fake.handle_async_request(request)
+
+
+@pytest.mark.parametrize("error, looks", [(httpx.ConnectError, 2), (httpx.ReadError, 1)])
+async def test_an_endpoint_that_cannot_be_reached_may_have_moved(
+    error: type[httpx.TransportError], looks: int
+) -> None:
+    """MD-12: one that was reached, and did not answer, has not."""
+    fake = FakeAuthorizationServer()
+    discovered = Discovered(fake.issuer, clock=fake.clock)
+    async with httpx.AsyncClient(transport=Down(fake, error)) as http:
+        await discovered.server(http)
+        fake.advance(60)
+        source = discovered.over(http)
+        exchange = Exchange(partial(send, http), source, fake.client_auth, clock=fake.clock)
+        with pytest.raises(TransportError):
+            await exchange.one_try(ClientCredentials())
+        await discovered.server(http)
+
+    assert len(fake.metadata_requests) == looks
 
 
 async def test_a_refusal_that_says_nothing_of_the_endpoint_raises_no_doubt() -> None:
