@@ -306,6 +306,18 @@ async def test_what_the_client_is_known_by_goes_with_both_requests(
     assert asked.headers["x-proof"] == f"{fake.issuer}/token"
 
 
+async def test_further_parameters_go_with_the_request_that_they_are_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DF-01."""
+    async with device(monkeypatch) as tv:
+        login = await tv.start(additional={"tenant": "a"})
+        tv.fake.approve_device(login.user_code)
+        await tv.poll(additional={"tenant": "b"})
+        (begun,), (asked,) = tv.fake.endpoint_requests["device"], tv.fake.token_requests
+    assert (begun.parameters["tenant"], asked.parameters["tenant"]) == ("a", "b")
+
+
 async def test_the_code_goes_to_the_server_of_the_login_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -123,6 +123,15 @@ def test_an_answer_without_an_identifier_is_refused(client_id: object) -> None:
     assert "cf136dc3" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"client_secret": 7}, {"client_secret_expires_at": True}, {"client_id_issued_at": "1"}]
+)
+def test_an_answer_with_a_member_of_another_kind_is_refused(odd: dict[str, Any]) -> None:
+    """DC-02."""
+    with pytest.raises(ResponseError, match=f"{next(iter(odd))} is missing, or of another type"):
+        answer(ANSWER | odd)
+
+
 def test_an_end_that_is_not_said_is_told_from_one_that_never_comes() -> None:
     """DC-03."""
     assert registered(client_secret="s").client_secret_expires_at is None
@@ -292,6 +301,8 @@ def test_what_the_server_gave_nothing_to_look_after_with_is_left_alone() -> None
     elsewhere = AuthorizationServer("https://a.example/token", issuer="https://a.example")
     for client, server, told in [
         (answer(ANSWER), SERVER, "cannot be looked after here"),
+        (answer(KEPT | {"registration_client_uri": None}), SERVER, "cannot be looked after here"),
+        (answer(KEPT | {"registration_access_token": None}), SERVER, "cannot be looked after here"),
         (answer(KEPT), elsewhere, "was registered with https://server.example.com, not https://a"),
     ]:
         with pytest.raises(ConfigurationError, match=told):
