@@ -44,7 +44,12 @@ _OF_ANOTHER_LOOP: Final = (
     "bound to a different event loop",
     "attached to a different loop",
 )
-_NO_PLACE: Final = ("'idna' codec", "port must be 0-65535", "Cannot combine AUTHORIZATION header")
+_NO_PLACE: Final = (
+    "label empty",  # that is, of the host; each Python says it in a longer text of its own
+    "label too long",
+    "port must be 0-65535",
+    "Cannot combine AUTHORIZATION header",
+)
 """What is said of a URL by classes that say nothing: those of Python itself."""
 _SHOWING: Final = _BELOW | {"anyio", "hpack", "httpx_aiohttp", "trio"}
 """Packages whose frames have what goes out, token and secrets too, among their local values."""

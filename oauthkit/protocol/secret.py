@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, SupportsIndex, TypeVar, cast, overload
+from typing import Any, Final, NoReturn, SupportsIndex, TypeVar, cast
 
 import attrs
 
@@ -37,14 +37,8 @@ class SecretBytes(bytes):
 
     __slots__ = ()
 
-    @overload
-    def __getitem__(self, key: SupportsIndex, /) -> int: ...
-
-    @overload
-    def __getitem__(self, key: slice, /) -> "SecretBytes": ...
-
-    def __getitem__(self, key: SupportsIndex | slice, /) -> "int | SecretBytes":
-        """Return a byte, or a part, which is as secret."""
+    def __getitem__(self, key: SupportsIndex | slice, /) -> Any:
+        """Return a byte as an int, or a part, which is as secret."""
         part = super().__getitem__(key)
         return part if isinstance(part, int) else SecretBytes(part)
 
