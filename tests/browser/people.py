@@ -56,13 +56,17 @@ class Person:
 
     def agree(self) -> None:
         """Log in by the server's own pages, and agree to what is asked for."""
+        self.sign_in()
+        self.page.wait_for_selector("text=Authorize")
+        self.look("consent")
+        self.page.click("button[type=submit]")
+
+    def sign_in(self) -> None:
+        """Say on the page of the server who they are."""
         assert self.page.url.startswith(self.application.issuer), self.page.url
         self.look("login")
         self.page.fill("[name=login]", self.name)
         self.page.fill("[name=password]", "a password")
-        self.page.click("button[type=submit]")
-        self.page.wait_for_selector("text=Authorize")
-        self.look("consent")
         self.page.click("button[type=submit]")
 
     def log_in(self) -> None:
