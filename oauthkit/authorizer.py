@@ -10,7 +10,7 @@ So no server can keep a call going round, and none of the reasons takes the othe
 import enum
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, cast
 
 import attrs
@@ -104,10 +104,8 @@ class Authorizer:
         """Put what every call looks at within reach."""
         self.named = named(self.origins, lent=self.lent)
         self.statuses = frozenset(rule.status for rule in self.rules)
-        self.peek = self.source.peek if self.home is None else self._peek_while_open
-
-    def _peek_while_open(self) -> HeldToken | None:
-        return None if self.home is None or self.home.closed else self.source.peek()
+        peek, home = self.source.peek, self.home
+        self.peek = peek if home is None else partial(_peek_while_open, peek, home)
 
     async def token(self, *, rejected: Token | None = None) -> Handed:
         """Return a token that can be used now, and whether this very call fetched it.
@@ -254,6 +252,10 @@ class Attempt:
         if self.held.expires_at <= self.authorizer.source.clock.monotonic():
             return Reason.EXPIRY  # nobody has rejected it
         return None if self.fetched else Reason.RENEWAL
+
+
+def _peek_while_open(peek: Callable[[], HeldToken | None], home: Home) -> HeldToken | None:
+    return None if home.closed else peek()
 
 
 def _leading_on(origin: Origin) -> ConfigurationError:

@@ -195,7 +195,7 @@ def library_error(error: Exception, library: Any, client: Any, method: str, url:
     """
     _leave_frames_out(_chain(error, before=None))
     reason = of_a_closed_client(error)
-    if reason is not None and any(words in str(error) for words in _UNSENT):
+    if reason is not None and _is_unsent(error):
         reason.__cause__ = error  # whoever raised these words by himself finds where
         return reason
     below = _package(type(error).__module__) in _BELOW or _leads_nowhere(error)
@@ -231,6 +231,11 @@ def of_a_closed_client(error: BaseException) -> ConfigurationError | None:
         "asyncio.run, and a session over it: over one store and key they share the token"
     )
     return ConfigurationError(message)
+
+
+def _is_unsent(error: BaseException) -> bool:
+    """Tell of the error of a client of no use here whether it comes before anything is sent."""
+    return any(words in str(error) for words in _UNSENT)
 
 
 def _leads_nowhere(error: Exception) -> bool:
@@ -297,7 +302,7 @@ def _said(error: BaseException, attribute: str) -> str:
 def _before_sending(chain: list[BaseException], library: ModuleType) -> bool:
     """Tell whether an error can only come before anything is sent; a repeated try is no such."""
     if isinstance(chain[0], RuntimeError):
-        return any(words in str(chain[0]) for words in _UNSENT)
+        return _is_unsent(chain[0])
     of_aiohttp = [_names(error) for error in chain if "aiohttp" in _packages(error)]
     if of_aiohttp:
         return all(names & _BEFORE_SENDING_IN_AIOHTTP for names in of_aiohttp)

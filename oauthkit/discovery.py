@@ -18,7 +18,7 @@ from oauthkit.errors import (
     for_another,
     whereabouts,
 )
-from oauthkit.kinds import check_kind, checked
+from oauthkit.kinds import check_kind, check_seconds, checked
 from oauthkit.labels import LOGGER, log_fields
 from oauthkit.protocol.binding import Binding
 from oauthkit.protocol.discovery import (
@@ -346,18 +346,6 @@ def _is_usable(server: AuthorizationServer) -> bool:
     except ConfigurationError:
         return False
     return True
-
-
-def check_seconds(**given: float) -> None:
-    """Refuse a time that nothing can be done in.
-
-    Raises:
-        ConfigurationError: One is not above 0.
-    """
-    for name, seconds in given.items():
-        if not seconds > 0:
-            message = f"{name}= must be above 0 seconds, not {seconds!r}"
-            raise ConfigurationError(message)
 
 
 class DiscoveredOver:

@@ -74,6 +74,18 @@ def check_kind(name: str, value: object, kind: Any) -> None:
         raise ConfigurationError(_refusal(name, value, kind))
 
 
+def check_seconds(**given: float) -> None:
+    """Refuse a time that nothing can be done in.
+
+    Raises:
+        ConfigurationError: One is not above 0.
+    """
+    for name, seconds in given.items():
+        if not seconds > 0:
+            message = f"{name}= must be above 0 seconds, not {seconds!r}"
+            raise ConfigurationError(message)
+
+
 def checked(function: Callable[P, T]) -> Callable[P, T]:
     """Return a function that refuses arguments of other kinds than its annotations say.
 

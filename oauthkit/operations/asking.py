@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 from oauthkit.clock import Clock
-from oauthkit.discovery import Discovered, check_seconds
+from oauthkit.discovery import Discovered
 from oauthkit.exchange import Exchange
-from oauthkit.kinds import check_kind
+from oauthkit.kinds import check_kind, check_seconds
 from oauthkit.protocol.client_auth import ClientAuth
 from oauthkit.protocol.server import AuthorizationServer
 from oauthkit.transport import AsyncHTTPClient, check_async_client, send

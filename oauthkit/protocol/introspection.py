@@ -19,6 +19,7 @@ from oauthkit.protocol.id_token import (
     read_claims,
 )
 from oauthkit.protocol.messages import HTTPRequest, HTTPResponse
+from oauthkit.protocol.record import FARTHEST
 from oauthkit.protocol.secret import NoPickle, SecretStr, check_given, names_of, unprintable
 from oauthkit.protocol.server import AuthorizationServer
 
@@ -26,7 +27,6 @@ ENDPOINT: Final = "introspection_endpoint"
 
 _SIGNED: Final = "application/token-introspection+jwt"
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
-_FARTHEST: Final = 1e12  # seconds; no clock will show it, and no arithmetic fails before it
 
 
 @attrs.frozen(kw_only=True)
@@ -284,7 +284,7 @@ def _moment(members: Mapping[str, Any], name: str) -> float | None:
     value = members.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _FARTHEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > FARTHEST:
         raise _mismatch(name, "a number of seconds since the epoch", value)
     return float(value)
 

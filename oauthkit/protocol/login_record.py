@@ -5,7 +5,7 @@ from types import UnionType
 from typing import Any, Final
 
 from oauthkit.protocol.login_wishes import claims_of
-from oauthkit.protocol.record import check_version, recorded, unknown_members
+from oauthkit.protocol.record import FARTHEST, check_version, recorded, unknown_members
 from oauthkit.protocol.secret import Unprintable
 
 _NEEDED: Final = ("state", "code_verifier", "redirect_uri", "token_endpoint")
@@ -33,8 +33,6 @@ _KINDS: Final[Mapping[str, tuple[object, type | UnionType]]] = {
     "max_age": (None, int | None),
     "claims": (None, object),  # it is looked at as what a caller gives is
 }
-_FARTHEST: Final = 1e12
-"""Seconds since the epoch; no clock will show it."""
 
 
 def record_of(login: object, unknown: Mapping[str, Any], *, url: bool) -> dict[str, Any]:
@@ -73,6 +71,6 @@ def members_of(data: Mapping[str, Any]) -> Unprintable:
 def _fits(value: object, kinds: type | UnionType) -> bool:
     if isinstance(value, bool):
         return kinds is bool
-    if isinstance(value, int | float) and not abs(value) <= _FARTHEST:
+    if isinstance(value, int | float) and not abs(value) <= FARTHEST:
         return False
     return isinstance(value, kinds)

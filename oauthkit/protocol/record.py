@@ -13,6 +13,9 @@ from oauthkit.protocol.secret import Unprintable
 VERSION: Final = 2
 """Of both records; the first had no member that said so."""
 
+FARTHEST: Final = 1e12
+"""Seconds; no clock will show it, no arithmetic fails before it, every store can write it down."""
+
 _MEMBER: Final = "version"
 
 

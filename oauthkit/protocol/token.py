@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 import attrs
 
 from oauthkit.errors import ConfigurationError
-from oauthkit.protocol.record import check_version, recorded, unknown_members
+from oauthkit.protocol.record import FARTHEST, check_version, recorded, unknown_members
 from oauthkit.protocol.secret import (
     NoPickle,
     Unprintable,
@@ -19,7 +19,6 @@ from oauthkit.protocol.secret import (
 
 _TEXT: Final = (str, type(None))
 _MOMENT: Final = (int, float, type(None))
-_FARTHEST: Final = 1e12  # seconds; no clock will show it, and no arithmetic fails before it
 
 
 def _seconds(value: float | None) -> float | None:
@@ -255,7 +254,7 @@ def _plain(members: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
     number = value if isinstance(value, int | float) else 0
-    return isinstance(value, kinds) and not isinstance(value, bool) and abs(number) <= _FARTHEST
+    return isinstance(value, kinds) and not isinstance(value, bool) and abs(number) <= FARTHEST
 
 
 _KNOWN: Final = frozenset(

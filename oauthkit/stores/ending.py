@@ -8,11 +8,10 @@ import attrs
 
 from oauthkit.errors import ConfigurationError
 from oauthkit.kinds import check_kind
+from oauthkit.protocol.record import FARTHEST
 
 _T = TypeVar("_T")
 
-_FARTHEST: Final = 1e12
-"""Seconds since the epoch; no clock will show it, and every store can write it down."""
 _SHORTEST: Final = 60.0
 """Seconds that something is kept at least: the clocks of two machines differ."""
 _SPARE: Final = 64
@@ -29,7 +28,7 @@ def checked_end(expires_at: float, *, now: float) -> float:
         ConfigurationError: That is no moment.
     """
     check_kind("expires_at=", expires_at, float)
-    if not abs(expires_at) <= _FARTHEST:
+    if not abs(expires_at) <= FARTHEST:
         message = "expires_at= is a moment in seconds since the epoch, and never one without end"
         raise ConfigurationError(message)
     return max(float(expires_at), now + _SHORTEST)

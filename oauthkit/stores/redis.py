@@ -12,6 +12,7 @@ import attrs
 
 from oauthkit.errors import ConfigurationError
 from oauthkit.kinds import checked
+from oauthkit.protocol.record import FARTHEST
 from oauthkit.protocol.token import Token
 from oauthkit.stores.base import Lease, WatchedStore
 from oauthkit.stores.keys import check_key, check_saved
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 _SLACK_SECONDS: Final = 300.0  # a token outlives its use by this, for clocks that differ
 _PARTING_SECONDS: Final = 2.0
-_NEVER: Final = 1e12  # seconds since the epoch; no clock will show it
 
 
 class RedisStore(WatchedStore):
@@ -250,6 +250,6 @@ def _life_ms(token: Token) -> str:
     ends = token.expires_at
     if token.refresh_token is not None:
         ends = token.refresh_expires_at and max(token.refresh_expires_at, ends or 0.0)
-    if ends is None or not ends < _NEVER:
+    if ends is None or not ends <= FARTHEST:
         return ""
     return str(round((max(ends - time.time(), 0.0) + _SLACK_SECONDS) * 1000))
